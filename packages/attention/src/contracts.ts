@@ -1,0 +1,39 @@
+/** What a backend must do to attend, on top of selection. */
+import type { DeviceTensor } from "@infllm/tensor";
+import type { LayerCache, SelectionBackend, SequenceBatch } from "@infllm/block-selection";
+
+export interface AppendKvArgs {
+  /** `[rows, kvHeads * headDim]` in the activation type, after RoPE. */
+  readonly k: DeviceTensor;
+  readonly v: DeviceTensor;
+  readonly cache: LayerCache;
+  /** Row r of sequence s is stored at position `queryPositions[s] + r − queryStarts[s]`. */
+  readonly batch: SequenceBatch;
+}
+
+export interface AttendDenseArgs {
+  /** `[rows, heads * headDim]`; query head h uses KV head floor(h / (heads / kvHeads)). */
+  readonly q: DeviceTensor;
+  readonly cache: LayerCache;
+  readonly batch: SequenceBatch;
+  /** Multiplies q·k; usually 1 / √headDim. */
+  readonly scale: number;
+  /** `[rows, heads * headDim]`: softmax over all positions up to the row's own. */
+  readonly out: DeviceTensor;
+}
+
+export interface AttendBlocksArgs extends AttendDenseArgs {
+  /** i32 `[kvHeads, capacity ≥ rows, budget]` as `selectBlocks` writes it: ascending, −1 padded, none after the row's block. */
+  readonly blockIndices: DeviceTensor;
+}
+
+export interface AttentionOps {
+  appendKv(args: AppendKvArgs): void;
+  attendDense(args: AttendDenseArgs): void;
+  /** Softmax over the tokens of the selected blocks up to the row's own position. */
+  attendBlocks(args: AttendBlocksArgs): void;
+}
+
+export interface AttentionBackend extends SelectionBackend {
+  readonly attention: AttentionOps;
+}

@@ -1,0 +1,3 @@
+export * from "./config.ts";
+export * from "./contracts.ts";
+export * from "./geometry.ts";

@@ -1,0 +1,84 @@
+/**
+ * The ops of a transformer layer outside attention. Activations are `[rows, width]` in the backend's activation
+ * type unless said otherwise, and may be column views. `out` never overlaps an input unless the op says "in place".
+ */
+import type { WeightDType } from "./dtype.ts";
+import type { DeviceTensor, WeightMatrix } from "./backend.ts";
+
+export interface EmbedArgs {
+  /** i32 `[rows]`, each in `[0, table.rows)`. */
+  readonly ids: DeviceTensor;
+  readonly table: WeightMatrix;
+  /** Multiplies every embedding; 1 for most families (MiniCPM: `scale_emb`). */
+  readonly scale: number;
+  /** `[rows, table.columns]` */
+  readonly out: DeviceTensor;
+}
+
+export interface RmsNormArgs {
+  /** `[rows, width]`. With `residual`, updated in place first: `x += residual.scale * residual.delta`. */
+  readonly x: DeviceTensor;
+  readonly residual?: { readonly delta: DeviceTensor; readonly scale: number };
+  /** f32 `[width]` */
+  readonly weight: DeviceTensor;
+  readonly epsilon: number;
+  /** `[rows, width]` = x / sqrt(mean(x²) + epsilon) * weight */
+  readonly out: DeviceTensor;
+}
+
+export interface LinearArgs {
+  /** `[rows, weight.columns]` */
+  readonly x: DeviceTensor;
+  readonly weight: WeightMatrix;
+  /** f32 `[weight.rows]` */
+  readonly bias?: DeviceTensor;
+  /** `[rows, weight.rows]` = x · weightᵀ + bias, in the activation type or f32 */
+  readonly out: DeviceTensor;
+}
+
+export interface RotateArgs {
+  /** `[rows, heads * headDim]`, rotated in place (rotate-half: element i pairs with i + rotaryDim/2). */
+  readonly x: DeviceTensor;
+  readonly heads: number;
+  readonly headDim: number;
+  /** i32 `[rows]`: absolute position of each row. */
+  readonly positions: DeviceTensor;
+  /** f32 `[rotaryDim / 2]`: radians per position; rotaryDim ≤ headDim, the rest of a head passes unchanged. */
+  readonly frequencies: DeviceTensor;
+  /** Multiplies cos and sin (YaRN, LongRoPE attention factor); 1 otherwise. */
+  readonly amplitude: number;
+  /** RMS norm of each head before rotation (Qwen3): f32 weight `[headDim]`. */
+  readonly norm?: { readonly weight: DeviceTensor; readonly epsilon: number };
+}
+
+export interface SwigluArgs {
+  /** `[rows, 2 * width]`: gate, then up. */
+  readonly gateUp: DeviceTensor;
+  /** `[rows, width]` = gate * sigmoid(gate) * up */
+  readonly out: DeviceTensor;
+}
+
+export interface SampleArgs {
+  /** f32 `[rows, vocabulary]` */
+  readonly logits: DeviceTensor;
+  /**
+   * f32 `[rows, 4]`: temperature, topK, topP, uniform in [0, 1).
+   * Temperature 0 takes the largest logit (lowest id on a tie). Otherwise: divide by temperature, softmax, keep the
+   * topK most likely (0 = all; ties to the lower id), then the fewest of these whose probability reaches topP (of the
+   * kept mass), and take the first, in that descending order, where the cumulated probability exceeds `uniform`.
+   */
+  readonly settings: DeviceTensor;
+  /** i32 `[rows]`; −1 where no logit of the row is finite or one is NaN. */
+  readonly out: DeviceTensor;
+}
+
+export interface NeuralOps {
+  /** Memory for a weight, to be filled with `writeRows`. @throws OutOfMemoryError, UnsupportedError (dtype, columns) */
+  allocateWeight(rows: number, columns: number, dtype: WeightDType): WeightMatrix;
+  embed(args: EmbedArgs): void;
+  rmsNorm(args: RmsNormArgs): void;
+  linear(args: LinearArgs): void;
+  rotate(args: RotateArgs): void;
+  swiglu(args: SwigluArgs): void;
+  sample(args: SampleArgs): void;
+}
