@@ -1,1 +1,5 @@
-export {};
+export * from "./cases.ts";
+export * from "./compare.ts";
+export * from "./goldens.ts";
+export * from "./suite.ts";
+export * from "./tolerance.ts";

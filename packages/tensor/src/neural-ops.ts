@@ -43,7 +43,10 @@ export interface RotateArgs {
   readonly headDim: number;
   /** i32 `[rows]`: absolute position of each row. */
   readonly positions: DeviceTensor;
-  /** f32 `[rotaryDim / 2]`: radians per position; rotaryDim ≤ headDim, the rest of a head passes unchanged. */
+  /**
+   * f32 `[rotaryDim / 2]`: radians per position; rotaryDim ≤ headDim, the rest of a head passes unchanged.
+   * An angle is the f32 product position × frequency, as checkpoints were trained with; its cos and sin are of that.
+   */
   readonly frequencies: DeviceTensor;
   /** Multiplies cos and sin (YaRN, LongRoPE attention factor); 1 otherwise. */
   readonly amplitude: number;

@@ -1,0 +1,132 @@
+import { blockBudget, localBlocks, type SparseConfig } from "@infllm/block-selection";
+import { inspectModel, type ModelDescription, type ModelMemory } from "@infllm/model";
+import { formatBytes } from "@infllm/tensor";
+import { Option } from "commander";
+import { openBackend } from "../backends.ts";
+import type { Io } from "../io.ts";
+import { backendOption, integerList, jsonOption, largestLength } from "../options.ts";
+import type { RegisterCommand } from "../program.ts";
+import { Progress } from "../terminal/progress.ts";
+import { count, table, wrap } from "../terminal/text.ts";
+import { showLoading } from "../use-model.ts";
+
+interface Options {
+  readonly context?: readonly number[];
+  readonly backend?: string;
+  readonly json?: true;
+}
+
+interface MemoryRow {
+  readonly contextLength: number;
+  readonly memory: ModelMemory;
+  /** Tokens that the last query of a context this long attends to. */
+  readonly visibleTokens: number;
+}
+
+const help = `
+Examples:
+  infllm inspect
+  infllm inspect hf:openbmb/MiniCPM4-0.5B --context 4096,32768
+`;
+
+export const inspect: RegisterCommand = (program, io) => {
+  program
+    .command("inspect")
+    .description("Show a model's architecture, its memory by context length, and when and how it attends sparsely.")
+    .argument("[model]", "a folder, a .gguf file, hf:org/name[@revision], or embedded", "embedded")
+    .addOption(
+      new Option("--context <lengths>", "context lengths to compute memory for, such as 4096,32768").argParser(
+        integerList({ min: 1, max: largestLength }),
+      ),
+    )
+    .addOption(backendOption().default(undefined, "an estimate for any: 16-bit cache, f32 buffers"))
+    .addOption(jsonOption())
+    .addHelpText("after", help)
+    .action((model: string, options: Options) => run(model, options, io));
+};
+
+async function run(source: string, options: Options, io: Io): Promise<void> {
+  const progress = new Progress(io.stderr);
+  const onProgress = (state: Parameters<typeof showLoading>[1]): void => showLoading(progress, state);
+  const description = await inspectModel(source, { onProgress, signal: io.interrupts.signal }).finally(() => progress.clear());
+  const memory = await memoryRows(description, options);
+  if (options.json) {
+    const plain = { ...description, memoryAt: undefined };
+    io.stdout.write(`${JSON.stringify({ ...plain, memory }, undefined, 2)}\n`);
+    return;
+  }
+  const columns = Math.max(40, io.stdout.columns ?? 100);
+  io.stdout.write(`${describeArchitecture(description)}\n`);
+  io.stdout.write(wrap(describeAttention(description.sparse), columns));
+  io.stdout.write(`\nMemory ${options.backend ? `on ${options.backend}` : "(estimate)"}:\n${memoryTable(memory)}`);
+}
+
+async function memoryRows(description: ModelDescription, options: Options): Promise<MemoryRow[]> {
+  const { trainedContext, sparse } = description;
+  const usual = [4096, 32_768, 131_072].filter((length) => length < trainedContext);
+  const backend = options.backend === undefined ? undefined : await openBackend(options.backend);
+  try {
+    return (options.context ?? [...usual, trainedContext]).map((contextLength) => ({
+      contextLength,
+      memory: description.memoryAt(contextLength, backend),
+      visibleTokens: visibleTokens(contextLength, sparse),
+    }));
+  } finally {
+    await backend?.close();
+  }
+}
+
+function visibleTokens(length: number, sparse: SparseConfig | undefined): number {
+  if (sparse === undefined || length < sparse.denseLen) return length;
+  return Math.min(length, blockBudget(sparse) * sparse.blockSize);
+}
+
+function describeArchitecture(description: ModelDescription): string {
+  const { heads, kvHeads, headDim, hidden, intermediate, layers, vocabulary, storedAs } = description;
+  const stored = Object.entries(storedAs).map(([dtype, parameters]) => `${count(parameters)} ${dtype}`);
+  return table(
+    [
+      ["model", `${description.name} (${description.format})`],
+      ["architecture", `${description.architecture}, ${layers} layers, hidden ${hidden}, MLP ${intermediate}`],
+      ["parameters", `${count(description.parameters)}: ${stored.join(", ")}`],
+      ["heads", `${heads} query heads on ${kvHeads} KV head${kvHeads === 1 ? "" : "s"} of ${headDim}`],
+      ["vocabulary", `${count(vocabulary)}${description.tiedEmbeddings ? ", embeddings tied" : ""}`],
+      ["trained for", `${count(description.trainedContext)} tokens`],
+    ],
+    "words",
+  );
+}
+
+/** When attention is sparse and what a query then sees, in sentences. */
+export function describeAttention(sparse: SparseConfig | undefined): string {
+  if (sparse === undefined) {
+    return (
+      "Attention is dense at every length: the model has no sparse_config. " +
+      "generate and chat can run it sparsely with --attention sparse, or with --blocks, --window, --dense-len."
+    );
+  }
+  const { blockSize, initBlocks, windowSize, denseLen, lse } = sparse;
+  const budget = blockBudget(sparse);
+  const local = localBlocks(sparse) + 1;
+  const free = budget - initBlocks - local;
+  const from = denseLen <= 0 ? "at every length" : `from ${count(denseLen)} tokens on`;
+  return (
+    `Attention is sparse ${from}. A query then sees ${budget} blocks of ${blockSize} = ${count(budget * blockSize)} tokens: ` +
+    `${initBlocks} at the start, its own and the ${local - 1} before it (a window of ${count(windowSize)} tokens), ` +
+    `and the ${free} that score best (${lse} LSE). A text of up to ${count(budget * blockSize)} tokens is seen whole.`
+  );
+}
+
+function memoryTable(rows: readonly MemoryRow[]): string {
+  return table([
+    ["context", "weights", "KV cache", "buffers", "total", "a query sees"],
+    ...rows.map(({ contextLength, memory, visibleTokens: seen }) => [
+      count(contextLength),
+      formatBytes(memory.weights),
+      formatBytes(memory.kvCache),
+      formatBytes(memory.activations),
+      formatBytes(memory.total),
+      `${count(seen)} (${Math.round((100 * seen) / contextLength)} %)`,
+    ]),
+  ]);
+}

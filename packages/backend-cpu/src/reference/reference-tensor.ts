@@ -1,0 +1,117 @@
+/** Tensors of the reference backend: typed arrays in host memory. */
+import { ShapeError, UnsupportedError, UsageError, elementCount, formatShape, isQuantized, tensorBytes } from "@infllm/tensor";
+import type { DType, DeviceTensor, HostArray, Region } from "@infllm/tensor";
+import type { Memory } from "./memory.ts";
+
+/** The memory that a tensor and its views share. */
+interface Storage {
+  readonly data: HostArray;
+  released: boolean;
+  release(): void;
+}
+
+export class ReferenceTensor implements DeviceTensor {
+  readonly rows: number;
+  /** Elements of a row. */
+  readonly columns: number;
+
+  private constructor(
+    readonly dtype: DType,
+    readonly shape: readonly number[],
+    readonly rowStride: number,
+    private readonly offset: number,
+    private readonly storage: Storage,
+    private readonly isView: boolean,
+  ) {
+    this.rows = shape[0] ?? 1;
+    this.columns = elementCount(shape.slice(1));
+  }
+
+  static allocate(memory: Memory, dtype: DType, shape: readonly number[]): ReferenceTensor {
+    if (isQuantized(dtype)) {
+      throw new UnsupportedError(`allocate: ${dtype} is for weights only; use neural.allocateWeight.`);
+    }
+    const what = `A tensor of ${dtype} ${formatShape(shape)}`;
+    const length = elementCount(shape);
+    const taken = memory.take(what, tensorBytes(dtype, shape), () => hostArray(dtype, length));
+    const storage: Storage = { ...taken, released: false };
+    return new ReferenceTensor(dtype, [...shape], elementCount(shape.slice(1)), 0, storage, false);
+  }
+
+  view({ rows, columns }: Region): ReferenceTensor {
+    const [fromRow, toRow] = span("rows", rows, this.rows, this.shape);
+    const [fromColumn, toColumn] = span("columns", columns, this.columns, this.shape);
+    const offset = this.offset + fromRow * this.rowStride + fromColumn;
+    const shape = [toRow - fromRow, toColumn - fromColumn];
+    return new ReferenceTensor(this.dtype, shape, this.rowStride, offset, this.storage, true);
+  }
+
+  release(): void {
+    if (this.isView || this.storage.released) return;
+    this.storage.released = true;
+    this.storage.release();
+  }
+
+  /** The elements of row `index`, shared with the tensor. @throws UsageError after release */
+  row(index: number): HostArray {
+    if (this.storage.released) {
+      throw new UsageError(`A tensor of ${this.dtype} ${formatShape(this.shape)} is used after release().`);
+    }
+    const from = this.offset + index * this.rowStride;
+    return this.storage.data.subarray(from, from + this.columns);
+  }
+
+  /** Copies whole rows in. @throws ShapeError, UsageError */
+  write(data: HostArray, rowOffset: number): void {
+    const own = hostArray(this.dtype, 0).constructor;
+    if (data.constructor !== own) {
+      throw new ShapeError(`write: a tensor of ${this.dtype} takes ${own.name} data; ${data.constructor.name} was given.`);
+    }
+    const rows = this.columns === 0 ? 0 : data.length / this.columns;
+    if (!Number.isInteger(rows) || !Number.isInteger(rowOffset) || rowOffset < 0 || rowOffset + rows > this.rows) {
+      throw new ShapeError(
+        `write: ${data.length} numbers at row ${rowOffset} are not whole rows inside a tensor of ${formatShape(this.shape)}.`,
+      );
+    }
+    for (let r = 0; r < rows; r++) {
+      this.row(rowOffset + r).set(data.subarray(r * this.columns, (r + 1) * this.columns));
+    }
+  }
+
+  /** All elements, in a new array without the gaps of a column view. */
+  toHost(): HostArray {
+    const copy = hostArray(this.dtype, this.rows * this.columns);
+    for (let r = 0; r < this.rows; r++) copy.set(this.row(r), r * this.columns);
+    return copy;
+  }
+}
+
+function hostArray(dtype: DType, length: number): HostArray {
+  switch (dtype) {
+    case "f32":
+      return new Float32Array(length);
+    case "i32":
+      return new Int32Array(length);
+    case "u32":
+      return new Uint32Array(length);
+    case "f16":
+    case "bf16":
+      return new Uint16Array(length);
+    default:
+      return new Uint8Array(length);
+  }
+}
+
+function span(
+  axis: string,
+  given: readonly [number, number] | undefined,
+  size: number,
+  shape: readonly number[],
+): readonly [number, number] {
+  if (given === undefined) return [0, size];
+  const [from, to] = given;
+  if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || to < from || to > size) {
+    throw new ShapeError(`view: ${axis} [${from}, ${to}) are not inside a tensor of ${formatShape(shape)}, which has ${size}.`);
+  }
+  return given;
+}

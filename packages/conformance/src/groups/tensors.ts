@@ -1,0 +1,69 @@
+/** Memory: allocate, write, read, view, release. */
+import { UsageError } from "@infllm/tensor";
+import { expect } from "vitest";
+import type { Checks } from "../checks.ts";
+import { expectSame } from "../compare.ts";
+
+const ramp = (length: number): Float32Array => Float32Array.from({ length }, (_, i) => i + 1);
+
+export function tensorCases(checks: Checks): void {
+  checks.group("tensors", () => {
+    for (const dtype of ["f32", "f16", "bf16", "i32", "u32", "u8"] as const) {
+      checks.check(`${dtype} comes back as written`, async (device) => {
+        const tensor = device.tensor(dtype, [5, 3, 7], ramp(105));
+        expectSame(dtype, await device.read(tensor), ramp(105));
+      });
+    }
+
+    checks.check("rows can be written from an offset", async (device) => {
+      const tensor = device.tensor("f32", [4, 3], new Float32Array(12));
+      device.backend.write(tensor, ramp(6), 1);
+      expectSame("rows 1 and 2", await device.read(tensor), [0, 0, 0, 1, 2, 3, 4, 5, 6, 0, 0, 0]);
+    });
+
+    checks.check("a view shares memory, and a view of a view does", async (device) => {
+      const whole = device.tensor("f32", [4, 5], ramp(20));
+      const inner = whole.view({ rows: [1, 4], columns: [1, 5] }).view({ rows: [1, 3], columns: [1, 3] });
+      expect(inner.shape).toEqual([2, 2]);
+      expect(inner.rowStride).toBe(5);
+      expectSame("read through the view", await device.read(inner), [13, 14, 18, 19]);
+      device.write(inner, [-1, -2, -3, -4]);
+      const expected = ramp(20);
+      for (const [at, value] of [[12, -1], [13, -2], [17, -3], [18, -4]] as const) expected[at] = value;
+      expectSame("written through the view", await device.read(whole), expected);
+    });
+
+    checks.check("releasing a view leaves the tensor", async (device) => {
+      const tensor = device.tensor("f32", [2, 2], ramp(4));
+      tensor.view({ rows: [0, 1] }).release();
+      expectSame("tensor", await device.read(tensor), ramp(4));
+    });
+
+    checks.check("memory use counts tensors", async (device) => {
+      const before = device.backend.memory();
+      device.allocate("f32", [256, 1024]);
+      expect(device.backend.memory().used - before.used).toBeGreaterThanOrEqual(2 ** 20);
+      device.releaseAll();
+      expect(device.backend.memory().used).toBe(before.used);
+    });
+
+    checks.check("views outside the tensor are refused", async (device) => {
+      const tensor = device.allocate("f32", [4, 5]);
+      expect(() => tensor.view({ rows: [0, 5] })).toThrow();
+      expect(() => tensor.view({ columns: [3, 2] })).toThrow();
+    });
+
+    checks.check("data that does not fit is refused", async (device) => {
+      const tensor = device.allocate("f32", [4, 5]);
+      expect(() => device.backend.write(tensor, ramp(21))).toThrow();
+      expect(() => device.backend.write(tensor, ramp(10), 3)).toThrow();
+      expect(() => device.backend.write(tensor, new Int32Array(20))).toThrow();
+    });
+
+    checks.check("a released tensor is refused", async (device) => {
+      const tensor = device.backend.allocate("f32", [4]);
+      tensor.release();
+      await expect(async () => device.backend.read(tensor)).rejects.toThrow(UsageError);
+    });
+  });
+}

@@ -1,0 +1,144 @@
+import { ConfigError, rowBytes, tensorBytes } from "@infllm/tensor";
+import type { EncodableDType } from "@infllm/tensor";
+import type { ModelConfig } from "../config/model-config.ts";
+import { writeGguf } from "../formats/gguf-writer.ts";
+import type { GgufTensor } from "../formats/gguf-writer.ts";
+import type { ModelFiles } from "../formats/model-files.ts";
+import { filesOptions } from "../load/load-model.ts";
+import type { SourceOptions } from "../load/load-model.ts";
+import { openModel } from "../load/open-model.ts";
+import type { OpenedModel } from "../load/opened-model.ts";
+import { ggufName } from "../weights/gguf-names.ts";
+import { hfRow, isReordered, reorder } from "../weights/rope-order.ts";
+import { tensorList } from "../weights/tensor-list.ts";
+import { configMetadata, ropeTensorsOf } from "./gguf-metadata.ts";
+import { vocabularyMetadata } from "./gguf-vocabulary.ts";
+import { configToHf } from "./hf-config.ts";
+import { writeFileWhole } from "./output-file.ts";
+import { streamSafetensors } from "./safetensors-stream.ts";
+import { tensorRows, writtenAs } from "./tensor-rows.ts";
+import type { TensorPlan } from "./tensor-rows.ts";
+
+export const convertTypes = ["f32", "f16", "bf16", "q8_0", "q4_0"] as const;
+
+export type ConvertType = (typeof convertTypes)[number];
+
+export interface ConvertOptions extends Omit<SourceOptions, "sparse"> {
+  readonly to: "gguf" | "safetensors";
+  /** Type of the weight matrices; as stored when absent. Norms and biases stay f32 in GGUF. */
+  readonly dtype?: ConvertType | undefined;
+  /** Path of the GGUF file, or of the folder for safetensors. */
+  readonly out: string;
+}
+
+export interface Converted {
+  /** Paths of what was written. */
+  readonly files: readonly string[];
+  /** Bytes of the weight file. */
+  readonly bytes: number;
+}
+
+/**
+ * Writes a model in another format or type: one GGUF file with its tokenizer inside, or a Hugging Face folder.
+ * Weights stream through in pieces. A file appears under its name only once it is complete.
+ * @throws as `loadModel` for the source; UnsupportedError for what the target cannot hold; NotAvailableError for the disk
+ */
+export async function convertModel(source: string | ModelFiles, options: ConvertOptions): Promise<Converted> {
+  const { to, dtype, out } = options;
+  if (to !== "gguf" && to !== "safetensors") throw new ConfigError(`convertModel: to is ${JSON.stringify(to)}; it must be "gguf" or "safetensors".`);
+  if (dtype !== undefined && !convertTypes.includes(dtype)) {
+    throw new ConfigError(`convertModel: dtype is ${JSON.stringify(dtype)}; it must be one of ${convertTypes.join(", ")}.`);
+  }
+  if (out === "") throw new ConfigError("convertModel: out is empty; name the file or folder to write.");
+  const opened = await openModel(source, filesOptions(options));
+  try {
+    return await (to === "gguf" ? toGguf(opened, options) : toSafetensors(opened, options));
+  } finally {
+    await opened.close();
+  }
+}
+
+async function toGguf(opened: OpenedModel, { dtype, out, onProgress, signal }: ConvertOptions): Promise<Converted> {
+  const { config, weights } = opened;
+  const advance = progress(opened, onProgress, signal);
+  const tensors = [...tensorList(config)].map(([name, shape]): GgufTensor => {
+    const stored = weights.info(name).dtype;
+    const plan = { name, shape, dtype: shape.length === 1 ? ("f32" as const) : writtenAs(name, shape, stored, dtype ?? "stored") };
+    return { name: ggufName(name), dtype: plan.dtype, shape, data: () => ggufData(opened, plan, advance) };
+  });
+  const contents = {
+    metadata: [
+      ...configMetadata(config, opened.name, dtype ?? "stored"),
+      ...vocabularyMetadata(await opened.tokenizer(), config),
+    ],
+    tensors: [...ropeTensorsOf(config), ...tensors],
+  };
+  const bytes = await writeFileWhole(out, (sink) => writeGguf(sink, contents));
+  return { files: [out], bytes };
+}
+
+/** A tensor's data in GGUF's row order. */
+async function* ggufData(
+  { config, weights }: OpenedModel,
+  plan: TensorPlan,
+  advance: (name: string) => void,
+): AsyncGenerator<Uint8Array> {
+  const moved = isReordered(config, plan.name);
+  for await (const { data, from } of tensorRows(weights, plan, moved ? config.headDim : 1)) {
+    yield moved ? reordered(config, plan, data, from) : data;
+  }
+  advance(plan.name);
+}
+
+function reordered({ headDim }: ModelConfig, { dtype, shape }: TensorPlan, data: Uint8Array, from: number): Uint8Array {
+  const itemBytes = shape.length === 1 ? rowBytes(dtype, 1) : rowBytes(dtype, shape[1] ?? 0);
+  return reorder(data, itemBytes, from, (row) => hfRow(row, headDim));
+}
+
+async function toSafetensors(opened: OpenedModel, { dtype, out, onProgress, signal }: ConvertOptions): Promise<Converted> {
+  const { config, weights } = opened;
+  const { join } = await import("node:path");
+  const advance = progress(opened, onProgress, signal);
+  const plans = [...tensorList(config)].map(([name, shape]): TensorPlan => {
+    const wanted: EncodableDType | "stored" = dtype ?? "stored";
+    return { name, shape, dtype: writtenAs(name, shape, weights.info(name).dtype, wanted) };
+  });
+  const tokenizer = await opened.tokenizer();
+  const template = tokenizer.chatTemplate === undefined ? {} : { chat_template: tokenizer.chatTemplate };
+  const torch = { f32: "float32", f16: "float16", bf16: "bfloat16" }[String(dtype)];
+  const texts = {
+    "config.json": { ...configToHf(config), ...(torch === undefined ? {} : { torch_dtype: torch }) },
+    "generation_config.json": generationConfig(opened),
+    "tokenizer.json": tokenizer.tokenizer,
+    "tokenizer_config.json": { ...tokenizer.config, ...template },
+  };
+  const path = join(out, "model.safetensors");
+  const bytes = await writeFileWhole(path, (sink) => streamSafetensors(sink, weights, plans, (plan) => advance(plan.name)));
+  const files = [path];
+  for (const [name, content] of Object.entries(texts)) {
+    const file = join(out, name);
+    await writeFileWhole(file, (sink) => sink.write(new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`)));
+    files.push(file);
+  }
+  return { files, bytes };
+}
+
+function generationConfig({ config, sampling }: OpenedModel) {
+  const { temperature, topP, topK } = sampling;
+  return {
+    ...(config.bosId === undefined ? {} : { bos_token_id: config.bosId }),
+    eos_token_id: config.eosIds,
+    ...(temperature === 0 ? { do_sample: false } : { do_sample: true, temperature, top_p: topP, top_k: topK }),
+  };
+}
+
+/** Counts source bytes tensor by tensor; stops when the signal says so. */
+function progress({ name, weights, storedBytes }: OpenedModel, onProgress: ConvertOptions["onProgress"], signal: AbortSignal | undefined) {
+  let done = 0;
+  return (tensor: string): void => {
+    signal?.throwIfAborted();
+    const { dtype, shape } = weights.info(tensor);
+    done += tensorBytes(dtype, shape);
+    onProgress?.({ stage: "weights", name, done, total: storedBytes });
+  };
+}

@@ -1,0 +1,107 @@
+/** Where a model's files come from, behind one interface. */
+import { ConfigError, NotAvailableError, UnsupportedError, assertRange } from "@infllm/tensor";
+import type { ByteSource } from "@infllm/tensor";
+import { hubFiles } from "./hub-files.ts";
+import { httpSource } from "./http-source.ts";
+import { assertListed, fileError, folderFiles, singleFile } from "./node-files.ts";
+
+/** The files of one model. */
+export interface ModelFiles {
+  /** For people: the folder, file or hub name. */
+  readonly name: string;
+  /** Names of the files, sorted; never a path that leads out of the model. */
+  list(): Promise<string[]>;
+  /** Opens a listed file; a remote one may first be fetched. @throws NotAvailableError */
+  open(path: string): Promise<ByteSource>;
+  close(): Promise<void>;
+}
+
+/** Bytes of one file while it is fetched. */
+export interface DownloadProgress {
+  readonly file: string;
+  readonly loaded: number;
+  readonly total: number;
+}
+
+export interface ModelFilesOptions {
+  readonly onProgress?: (progress: DownloadProgress) => void;
+  /** Stops downloads; what came so far is kept and continued next time. */
+  readonly signal?: AbortSignal;
+  /** Folder of downloads. Default: `$INFLLM_CACHE`, else `$XDG_CACHE_HOME/infllm`, else `~/.cache/infllm`. */
+  readonly cacheDir?: string;
+  /** Address of the hub. Default: `$HF_ENDPOINT`, else huggingface.co. */
+  readonly hubUrl?: string;
+  /** Default: `$HF_TOKEN`. */
+  readonly token?: string;
+  /**
+   * Whether hub files are kept in the cache (default). With `false`, a file that is not in the cache is read over the
+   * network by range: right for looking at headers only.
+   */
+  readonly download?: boolean;
+}
+
+/**
+ * Opens a model by name: a folder, a `.gguf` or `.safetensors` file, `hf:org/name[/file.gguf | :quantisation][@revision]`,
+ * the URL of a `.gguf` file, or `embedded`.
+ * @throws NotAvailableError (nothing there, a missing package), ConfigError (an impossible name), UnsupportedError (another kind of file)
+ */
+export async function openModelFiles(source: string, options: ModelFilesOptions = {}): Promise<ModelFiles> {
+  if (source === "") throw new ConfigError("The model's name is empty; give a folder, a .gguf or .safetensors file, hf:org/name or embedded.");
+  if (source === "embedded") return embeddedFiles();
+  if (source.startsWith("hf:")) return hubFiles(source, options);
+  if (/^https?:\/\//.test(source)) return urlFiles(source, options);
+  return diskFiles(source);
+}
+
+async function diskFiles(path: string): Promise<ModelFiles> {
+  const { stat } = await import("node:fs/promises");
+  const found = await stat(path).catch((cause: unknown) => {
+    const looksLikeHub = /^[\w.-]+\/[\w.-]+$/.test(path) ? ` For the model of that name on Hugging Face, write hf:${path}.` : "";
+    throw new NotAvailableError(`${fileError(path, cause).message}${looksLikeHub}`, { cause });
+  });
+  if (found.isDirectory()) return folderFiles(path);
+  if (/\.(gguf|safetensors)$/.test(path)) return singleFile(path);
+  throw new UnsupportedError(`${path} is no model: a folder, a .gguf file or a .safetensors file is needed.`);
+}
+
+async function urlFiles(url: string, options: ModelFilesOptions): Promise<ModelFiles> {
+  const name = new URL(url).pathname.split("/").at(-1) ?? "";
+  if (!name.endsWith(".gguf")) {
+    throw new UnsupportedError(`${url}: of web addresses, only those of .gguf files can be opened. Download the folder, or use hf:org/name.`);
+  }
+  return {
+    name: url,
+    list: async () => [name],
+    async open(path) {
+      assertListed(url, [name], path);
+      return httpSource(url, options.signal === undefined ? {} : { signal: options.signal });
+    },
+    async close() {},
+  };
+}
+
+async function embeddedFiles(): Promise<ModelFiles> {
+  const { tinyModel } = await import("@infllm/tiny-model").catch((cause: unknown) => {
+    throw new NotAvailableError(
+      'The model "embedded" is the package @infllm/tiny-model, which cannot be loaded. Run: npm install @infllm/tiny-model',
+      { cause },
+    );
+  });
+  return {
+    name: tinyModel.name,
+    list: async () => tinyModel.list(),
+    async open(path) {
+      assertListed(tinyModel.name, tinyModel.list(), path);
+      const source = { name: `embedded ${path}`, size: await tinyModel.size(path) };
+      return {
+        ...source,
+        async read(from, to) {
+          assertRange(source, from, to);
+          return tinyModel.read(path, from, to);
+        },
+        async close() {},
+      };
+    },
+    async close() {},
+  };
+}

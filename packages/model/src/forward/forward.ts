@@ -1,0 +1,156 @@
+import { attendLayer } from "@infllm/attention";
+import type { KvCache } from "@infllm/attention";
+import type { SequenceBatch } from "@infllm/block-selection";
+import type { DeviceTensor } from "@infllm/tensor";
+import type { ModelConfig } from "../config/model-config.ts";
+import type { LayerWeights, LinearPart, ModelWeights } from "../weights/load-weights.ts";
+import type { Activations } from "./activations.ts";
+import type { ModelBackend } from "./model-backend.ts";
+
+/** A model laid out on a backend: everything a pass reads but the batch. */
+export interface Network {
+  readonly backend: ModelBackend;
+  readonly config: ModelConfig;
+  readonly weights: ModelWeights;
+  readonly cache: KvCache;
+  readonly activations: Activations;
+  /** f32 `[headDim / 2]` */
+  readonly frequencies: DeviceTensor;
+  readonly amplitude: number;
+}
+
+export interface Pass {
+  readonly batch: SequenceBatch;
+  /** i32 `[rows]` */
+  readonly positions: DeviceTensor;
+  readonly sparse: boolean;
+  /** Rows whose logits are wanted, `[from, to)` among the batch's; none while a prompt is not complete. */
+  readonly logitRows?: readonly [from: number, to: number];
+}
+
+/** Enqueues one pass over the rows whose ids `activations.ids` holds; logits go to the first rows of their buffer. */
+export function forward(network: Network, pass: Pass): void {
+  const { backend, config, weights, activations } = network;
+  const { rows } = pass.batch;
+  const of = (tensor: DeviceTensor) => tensor.view({ rows: [0, rows] });
+  const x = of(activations.x);
+  backend.neural.embed({
+    ids: of(activations.ids),
+    table: weights.embedding,
+    scale: config.embeddingScale,
+    out: x,
+  });
+  for (const [index, layer] of weights.layers.entries()) {
+    const last = index === weights.layers.length - 1;
+    projectQkv(network, layer, pass, index > 0);
+    // Nothing reads what the last layer makes of rows without logits; only its keys and values are needed.
+    if (last && pass.logitRows === undefined) {
+      cacheOnly(network, index, pass);
+      return;
+    }
+    attend(network, layer, index, pass);
+    feedForward(network, layer, rows);
+  }
+  if (pass.logitRows !== undefined) project(network, pass.logitRows);
+}
+
+/** Norm, q k v, RoPE; adds the delta of the layer before, unless this is the first. */
+function projectQkv(network: Network, layer: LayerWeights, pass: Pass, addDelta: boolean): void {
+  const { backend, config, activations, frequencies, amplitude } = network;
+  const { rows } = pass.batch;
+  addAndNorm(network, layer.attentionNorm, [0, rows], addDelta, activations.normed);
+  linear(network, layer.qkv, activations.normed, activations.qkv, rows);
+  const { q, k } = heads(network, rows);
+  const shared = { headDim: config.headDim, positions: pass.positions, frequencies, amplitude };
+  const norm = (weight: DeviceTensor | undefined) =>
+    weight === undefined ? {} : { norm: { weight, epsilon: config.normEpsilon } };
+  backend.neural.rotate({ x: q, heads: config.heads, ...shared, ...norm(layer.headNorm?.q) });
+  backend.neural.rotate({ x: k, heads: config.kvHeads, ...shared, ...norm(layer.headNorm?.k) });
+}
+
+function attend(network: Network, layer: LayerWeights, index: number, pass: Pass): void {
+  const { backend, config, activations } = network;
+  const { rows } = pass.batch;
+  attendLayer(backend, {
+    ...heads(network, rows),
+    cache: layerCache(network, index),
+    batch: pass.batch,
+    scale: 1 / Math.sqrt(config.headDim),
+    sparse: pass.sparse,
+    blockIndices: activations.blockIndices[index],
+    out: activations.attended.view({ rows: [0, rows] }),
+  });
+  linear(network, layer.output, activations.attended, activations.delta, rows);
+}
+
+function cacheOnly(network: Network, index: number, pass: Pass): void {
+  const { attention, selection } = network.backend;
+  const { k, v } = heads(network, pass.batch.rows);
+  const cache = layerCache(network, index);
+  attention.appendKv({ k, v, cache, batch: pass.batch });
+  if (cache.shape.sparse !== undefined) selection.compressKeys({ cache, batch: pass.batch });
+}
+
+function feedForward(network: Network, layer: LayerWeights, rows: number): void {
+  const { backend, activations } = network;
+  addAndNorm(network, layer.mlpNorm, [0, rows], true, activations.normed);
+  linear(network, layer.gateUp, activations.normed, activations.gateUp, rows);
+  const all = { rows: [0, rows] } as const;
+  backend.neural.swiglu({ gateUp: activations.gateUp.view(all), out: activations.gated.view(all) });
+  linear(network, layer.down, activations.gated, activations.delta, rows);
+}
+
+/** Final norm and output matrix of the wanted rows. */
+function project(network: Network, [from, to]: readonly [number, number]): void {
+  const { backend, weights, activations } = network;
+  const wanted = { rows: [0, to - from] } as const;
+  addAndNorm(network, weights.finalNorm, [from, to], true, activations.normed);
+  backend.neural.linear({
+    x: activations.normed.view(wanted),
+    weight: weights.output,
+    out: activations.logits.view(wanted),
+  });
+}
+
+/** Adds the last block's delta to the stream, then norms rows `[from, to)` into the first rows of `out`. */
+function addAndNorm(
+  network: Network,
+  weight: DeviceTensor,
+  rows: readonly [from: number, to: number],
+  addDelta: boolean,
+  out: DeviceTensor,
+): void {
+  const { backend, config, activations } = network;
+  backend.neural.rmsNorm({
+    x: activations.x.view({ rows }),
+    weight,
+    epsilon: config.normEpsilon,
+    out: out.view({ rows: [0, rows[1] - rows[0]] }),
+    ...(addDelta ? { residual: { delta: activations.delta.view({ rows }), scale: config.residualScale } } : {}),
+  });
+}
+
+function linear(network: Network, parts: readonly LinearPart[], x: DeviceTensor, out: DeviceTensor, rows: number): void {
+  for (const { weight, bias, from, to } of parts) {
+    network.backend.neural.linear({
+      x: x.view({ rows: [0, rows] }),
+      weight,
+      out: out.view({ rows: [0, rows], columns: [from, to] }),
+      ...(bias === undefined ? {} : { bias }),
+    });
+  }
+}
+
+/** q, k and v of the first rows, as column views of the shared buffer. */
+function heads({ config, activations }: Network, rows: number) {
+  const q = config.heads * config.headDim;
+  const kv = config.kvHeads * config.headDim;
+  const columns = (from: number, to: number) => activations.qkv.view({ rows: [0, rows], columns: [from, to] });
+  return { q: columns(0, q), k: columns(q, q + kv), v: columns(q + kv, q + 2 * kv) };
+}
+
+function layerCache({ cache }: Network, index: number) {
+  const layer = cache.layers[index];
+  if (layer === undefined) throw new RangeError(`The KV cache has ${cache.layers.length} layers; layer ${index} was asked for.`);
+  return layer;
+}

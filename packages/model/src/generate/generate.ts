@@ -1,0 +1,123 @@
+import { attendsSparsely } from "@infllm/attention";
+import { blockBudget } from "@infllm/block-selection";
+import type { SparseConfig } from "@infllm/block-selection";
+import { ConfigError, InfllmError, ShapeError, random } from "@infllm/tensor";
+import { TextStream } from "../tokenizer/text-stream.ts";
+import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import type { GenerateOptions, GenerateStats, ResolvedOptions, StopReason } from "./options.ts";
+import type { Draw, Runner } from "./runner.ts";
+import { StopStrings } from "./stop-strings.ts";
+
+export interface Generation {
+  readonly runner: Runner;
+  readonly tokenizer: Tokenizer;
+  readonly sparse: SparseConfig | undefined;
+  readonly contextLength: number;
+  readonly eosIds: readonly number[];
+  readonly ids: readonly number[];
+  readonly options: ResolvedOptions;
+  readonly hooks: Pick<GenerateOptions, "onPrefill" | "onFinish" | "signal">;
+  /** Keep what the cache has in common with the prompt. */
+  readonly reuse: boolean;
+}
+
+/** Largest number below 1 in f32: a uniform draw rounded up to 1 would be outside its range. */
+const BELOW_ONE = 1 - 2 ** -24;
+
+/** Streams the answer to a prompt. @throws ConfigError (empty prompt), ShapeError (prompt longer than the context) */
+export async function* generateText(generation: Generation): AsyncGenerator<string, void, undefined> {
+  const { runner, ids, options, hooks, reuse } = generation;
+  checkPrompt(generation);
+  const draws = drawer(options);
+  const cachedTokens = reuse ? runner.reusable(ids) : 0;
+  const text = new TextStream(generation.tokenizer);
+  const stops = new StopStrings(options.stop);
+  const tokens: number[] = [];
+  let reason: StopReason | undefined;
+
+  const started = performance.now();
+  const sparsePrompt = attendsSparsely(options.attention, ids.length, generation.sparse);
+  const { signal } = hooks;
+  const onChunk = (processed: number, total: number) => hooks.onPrefill?.({ processed, total });
+  let token = await runner.prefill({ ids, sparse: sparsePrompt, draw: draws(), reuse, onChunk, signal });
+  const prefillSeconds = (performance.now() - started) / 1000;
+  let decodeSeconds = 0;
+
+  for (;;) {
+    requireToken(token, runner);
+    tokens.push(token);
+    const ended = !options.ignoreEos && generation.eosIds.includes(token);
+    const piece = ended ? "" : stops.push(text.push(token));
+    if (piece !== "") yield piece;
+    reason = stopReason(generation, { ended, stopped: stops.stopped, generated: tokens.length });
+    if (reason !== undefined) break;
+    signal?.throwIfAborted();
+    const sparse = attendsSparsely(options.attention, runner.length + 1, generation.sparse);
+    const before = performance.now();
+    token = await runner.decode(token, sparse, draws());
+    decodeSeconds += (performance.now() - before) / 1000;
+  }
+  const rest = reason === "stop" ? "" : stops.push(text.flush()) + stops.flush();
+  if (rest !== "") yield rest;
+  hooks.onFinish?.({
+    promptTokens: ids.length,
+    cachedTokens,
+    generatedTokens: tokens.length,
+    tokens,
+    prefillSeconds,
+    decodeSeconds,
+    ...lastSight(generation),
+    stopReason: reason,
+    seed: options.seed,
+  });
+}
+
+function checkPrompt({ ids, contextLength, options, sparse }: Generation): void {
+  if (ids.length === 0) {
+    throw new ConfigError("The prompt has no tokens; generation needs at least one. Pass a prompt that is not empty.");
+  }
+  if (ids.length > contextLength) {
+    throw new ShapeError(
+      `The prompt has ${ids.length} tokens, but the context holds ${contextLength}. ` +
+        "Shorten it, or load the model with a larger contextLength.",
+    );
+  }
+  if (options.attention === "sparse" && sparse === undefined) {
+    throw new ConfigError(
+      'attention "sparse" was asked for, but this model has no sparse_config. Load it with one (option `sparse`), or use "auto".',
+    );
+  }
+}
+
+function drawer({ temperature, topK, topP, seed }: ResolvedOptions): () => Draw {
+  const source = random(seed);
+  return () => ({ temperature, topK, topP, uniform: Math.min(source.uniform(), BELOW_ONE) });
+}
+
+function requireToken(token: number, runner: Runner): void {
+  if (token >= 0) return;
+  throw new InfllmError(
+    `The model produced no finite logits after ${runner.length} tokens, so no token can be chosen. ` +
+      "Its weights may be damaged, or overflow in this type: try weights f32, or another backend.",
+  );
+}
+
+function stopReason(
+  { options, runner, contextLength }: Generation,
+  now: { readonly ended: boolean; readonly stopped: string | undefined; readonly generated: number },
+): StopReason | undefined {
+  if (now.ended) return "eos";
+  if (now.stopped !== undefined) return "stop";
+  if (now.generated >= options.maxTokens) return "length";
+  return runner.length >= contextLength ? "context" : undefined;
+}
+
+/** What the last query saw: everything up to itself, or its block budget, its own incomplete block included. */
+function lastSight({ runner, sparse }: Generation): Pick<GenerateStats, "sparse" | "visibleTokens"> {
+  const query = runner.lastQuery;
+  if (query === undefined) return { sparse: false, visibleTokens: 0 };
+  const all = query.position + 1;
+  if (!query.sparse || sparse === undefined) return { sparse: query.sparse, visibleTokens: all };
+  const inOwnBlock = (query.position % sparse.blockSize) + 1;
+  return { sparse: true, visibleTokens: Math.min(all, (blockBudget(sparse) - 1) * sparse.blockSize + inOwnBlock) };
+}

@@ -1,0 +1,179 @@
+import { BatchState } from "@infllm/attention";
+import type { CachedSequence } from "@infllm/attention";
+import { UsageError } from "@infllm/tensor";
+import type { RecordedStep } from "@infllm/tensor";
+import { forward } from "../forward/forward.ts";
+import type { Network } from "../forward/forward.ts";
+import { yieldToEvents } from "./yield.ts";
+
+/** How the next token is drawn: see `SampleArgs` of the backend contract. */
+export interface Draw {
+  readonly temperature: number;
+  readonly topK: number;
+  readonly topP: number;
+  /** In [0, 1). */
+  readonly uniform: number;
+}
+
+export interface PrefillArgs {
+  readonly ids: readonly number[];
+  readonly sparse: boolean;
+  readonly draw: Draw;
+  /** Keep what the cache has in common with `ids`; otherwise start empty. */
+  readonly reuse: boolean;
+  readonly onChunk?: ((processed: number, total: number) => void) | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** What the last query of the last step saw. */
+export interface LastQuery {
+  /** Index of its row in the step's buffers. */
+  readonly row: number;
+  /** Absolute position in the sequence. */
+  readonly position: number;
+  readonly sparse: boolean;
+}
+
+/** Runs one sequence through a network: prompts in chunks, then token by token with recorded steps. */
+export class Runner {
+  readonly #network: Network;
+  readonly #state: BatchState;
+  readonly #sequence: CachedSequence;
+  /** Tokens whose keys and values the cache holds. */
+  #cached: number[] = [];
+  /** One recorded decode step for dense, one for sparse attention. */
+  readonly #steps = new Map<boolean, RecordedStep>();
+  #last: LastQuery | undefined;
+
+  /** @param chunk prompt tokens processed at a time; the activations have room for as many rows */
+  constructor(
+    network: Network,
+    readonly chunk: number,
+  ) {
+    this.#network = network;
+    this.#state = BatchState.allocate(network.backend, network.cache, { rows: chunk, sequences: 1 });
+    this.#sequence = network.cache.addSequence();
+  }
+
+  /** Tokens in the cache. */
+  get length(): number {
+    return this.#cached.length;
+  }
+
+  get lastQuery(): LastQuery | undefined {
+    return this.#last;
+  }
+
+  /** How many tokens of a prompt would be taken from the cache: all but the last at most, since its logits are needed. */
+  reusable(ids: readonly number[]): number {
+    const most = Math.min(ids.length - 1, this.#cached.length);
+    let common = 0;
+    while (common < most && ids[common] === this.#cached[common]) common++;
+    return common;
+  }
+
+  /** Processes the prompt and draws the token after it; −1 if its logits are not finite. */
+  async prefill({ ids, sparse, draw, reuse, onChunk, signal }: PrefillArgs): Promise<number> {
+    this.#truncate(reuse ? this.reusable(ids) : 0);
+    const start = this.#cached.length;
+    let token = -1;
+    for (let from = start; from < ids.length; from += this.chunk) {
+      signal?.throwIfAborted();
+      const chunk = ids.slice(from, from + this.chunk);
+      const complete = from + chunk.length === ids.length;
+      token = await this.#guarded(() => this.#chunk(chunk, sparse, complete ? draw : undefined));
+      onChunk?.(from + chunk.length - start, ids.length - start);
+      await yieldToEvents();
+    }
+    return token;
+  }
+
+  /** Appends a token and draws the next; −1 if its logits are not finite. */
+  async decode(id: number, sparse: boolean, draw: Draw): Promise<number> {
+    const token = await this.#guarded(async () => {
+      const { backend, activations } = this.#network;
+      this.#append([id]);
+      this.#writeDraw(draw);
+      this.#step(sparse).run();
+      this.#last = { row: 0, position: this.#cached.length - 1, sparse };
+      const [drawn = -1] = await backend.read(activations.sampled);
+      return drawn;
+    });
+    await yieldToEvents();
+    return token;
+  }
+
+  /** f32 `[vocabulary]`: logits of the last query. */
+  async logits(): Promise<Float32Array> {
+    const logits = await this.#network.backend.read(this.#network.activations.logits);
+    if (logits instanceof Float32Array) return logits;
+    throw new UsageError("The backend returned logits that are not f32.");
+  }
+
+  release(): void {
+    for (const step of this.#steps.values()) step.release();
+    this.#state.release();
+    this.#sequence.release();
+  }
+
+  async #chunk(ids: readonly number[], sparse: boolean, draw: Draw | undefined): Promise<number> {
+    const { backend, activations } = this.#network;
+    this.#append(ids);
+    const { batch, positions } = this.#state;
+    const pass = { batch, positions, sparse };
+    this.#last = { row: ids.length - 1, position: this.#cached.length - 1, sparse };
+    if (draw === undefined) {
+      forward(this.#network, pass);
+      await backend.sync();
+      return -1;
+    }
+    this.#writeDraw(draw);
+    forward(this.#network, { ...pass, logitRows: [ids.length - 1, ids.length] });
+    this.#sample();
+    const [drawn = -1] = await backend.read(activations.sampled);
+    return drawn;
+  }
+
+  #step(sparse: boolean): RecordedStep {
+    const recorded = this.#steps.get(sparse);
+    if (recorded !== undefined) return recorded;
+    const { batch, positions } = this.#state;
+    const step = this.#network.backend.record(() => {
+      forward(this.#network, { batch, positions, sparse, logitRows: [0, 1] });
+      this.#sample();
+    });
+    this.#steps.set(sparse, step);
+    return step;
+  }
+
+  #append(ids: readonly number[]): void {
+    const { backend, activations } = this.#network;
+    this.#state.set([{ sequence: this.#sequence, count: ids.length }]);
+    backend.write(activations.ids, Int32Array.from(ids));
+    this.#cached.push(...ids);
+  }
+
+  #writeDraw({ temperature, topK, topP, uniform }: Draw): void {
+    this.#network.backend.write(this.#network.activations.settings, Float32Array.of(temperature, topK, topP, uniform));
+  }
+
+  #sample(): void {
+    const { backend, activations } = this.#network;
+    backend.neural.sample({ logits: activations.logits, settings: activations.settings, out: activations.sampled });
+  }
+
+  #truncate(length: number): void {
+    this.#sequence.truncate(length);
+    this.#cached.length = length;
+  }
+
+  /** After an error nobody knows what the cache holds: the next prompt starts empty. */
+  async #guarded(step: () => Promise<number>): Promise<number> {
+    try {
+      return await step();
+    } catch (error) {
+      this.#truncate(0);
+      throw error;
+    }
+  }
+}

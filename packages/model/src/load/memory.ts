@@ -1,0 +1,69 @@
+import { KvCache } from "@infllm/attention";
+import type { SparseConfig } from "@infllm/block-selection";
+import { OutOfMemoryError, byteLength } from "@infllm/tensor";
+import type { Backend, FloatDType } from "@infllm/tensor";
+import type { ModelConfig } from "../config/model-config.ts";
+import { activationBytes } from "../forward/activations.ts";
+import type { ModelBackend } from "../forward/model-backend.ts";
+
+/** Bytes that a loaded model takes, all allocated at load. */
+export interface ModelMemory {
+  readonly weights: number;
+  /** Keys, values and compressed keys for the whole context. */
+  readonly kvCache: number;
+  /** Buffers of a pass. */
+  readonly activations: number;
+  readonly total: number;
+}
+
+export interface CacheOptions {
+  readonly contextLength: number;
+  /** The backend's first choice when absent. */
+  readonly kvCache?: FloatDType | undefined;
+  readonly sparse: SparseConfig | undefined;
+}
+
+/** Rows of a prompt chunk: what the backend likes, but no more than the context has. */
+export function chunkRows(backend: Backend, contextLength: number): number {
+  return Math.max(1, Math.min(backend.capabilities.prefillRows, contextLength));
+}
+
+export function cacheSpec(config: ModelConfig, options: CacheOptions) {
+  const { layers, kvHeads, headDim } = config;
+  return { layers, kvHeads, headDim, contextLength: options.contextLength, dtype: options.kvCache, sparse: options.sparse };
+}
+
+/** What loading on this backend will allocate. */
+export function memoryOn(
+  backend: ModelBackend,
+  config: ModelConfig,
+  weights: number,
+  options: CacheOptions & { readonly chunk: number },
+): ModelMemory {
+  const kvCache = KvCache.bytes(backend, cacheSpec(config, options));
+  const sizes = { rows: options.chunk, logitRows: 1, sparse: options.sparse };
+  const activations = activationBytes(config, backend.capabilities.activation, sizes);
+  return { weights, kvCache, activations, total: weights + kvCache + activations };
+}
+
+/** The same without a backend at hand: a 16-bit cache, f32 activations, prompts in chunks of 512. */
+export function memoryAnywhere(config: ModelConfig, weights: number, options: CacheOptions): ModelMemory {
+  const { contextLength, sparse, kvCache: dtype = "f16" } = options;
+  const rowsPerToken = 2 + (sparse === undefined ? 0 : 1.25 / sparse.kernelStride);
+  const elements = Math.ceil(contextLength * rowsPerToken) * config.kvHeads * config.headDim;
+  const kvCache = config.layers * byteLength(dtype, elements);
+  const activations = activationBytes(config, "f32", { rows: Math.min(512, contextLength), logitRows: 1, sparse });
+  return { weights, kvCache, activations, total: weights + kvCache + activations };
+}
+
+/** @throws OutOfMemoryError unless all of it fits now */
+export function requireMemory(backend: Backend, memory: ModelMemory, contextLength: number): void {
+  const { available } = backend.memory();
+  if (memory.total <= available) return;
+  throw new OutOfMemoryError(
+    `A model with a context of ${contextLength} tokens (weights, KV cache, buffers)`,
+    memory.total,
+    available,
+    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a 16-bit kvCache.",
+  );
+}

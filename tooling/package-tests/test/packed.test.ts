@@ -1,0 +1,56 @@
+/** What users get: the packed packages, installed into an empty folder with install scripts off. */
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { publint } from "publint";
+import { command, emptyFolder, installed, pack, publishedPackages, withDependencies } from "./workspace.ts";
+
+const libraryExample = `
+import { attend } from "@infllm/attention";
+import { sparseConfig } from "@infllm/block-selection";
+import { cpuBackend } from "@infllm/backend-cpu";
+import { random } from "@infllm/tensor";
+
+const length = 512, heads = 4, kvHeads = 1, headDim = 16;
+const generator = random(7);
+const tensor = (rows, width) => ({ length: rows, heads: width, headDim, data: Float32Array.from({ length: rows * width * headDim }, () => generator.normal()) });
+const backend = await cpuBackend({ threads: 2 });
+const q = tensor(length, heads), k = tensor(length, kvHeads), v = tensor(length, kvHeads);
+const config = sparseConfig({ topk: 2, windowSize: 64, denseLen: 0 });
+const result = await attend(backend, { q, k, v, config, mode: "sparse" });
+console.log(JSON.stringify({ out: result.out.length, finite: result.out.every(Number.isFinite), sparse: result.blockIndices !== undefined }));
+await backend.close();
+`;
+
+test("tensor, block-selection, attention and backend-cpu work from their tarballs", { timeout: 240_000 }, async () => {
+  const names = ["@infllm/tensor", "@infllm/block-selection", "@infllm/attention", "@infllm/backend-cpu"];
+  const folder = await installed(await pack(names, await emptyFolder()));
+  await writeFile(join(folder, "example.mjs"), libraryExample);
+  const run = await command(process.execPath, ["example.mjs"], folder);
+  expect(run).toMatchObject({ code: 0, stderr: "" });
+  expect(JSON.parse(run.stdout)).toEqual({ out: 512 * 4 * 16, finite: true, sparse: true });
+});
+
+test("infllm works from its tarball", { timeout: 240_000 }, async () => {
+  const folder = await installed(await pack(withDependencies("infllm"), await emptyFolder()));
+  const infllm = (...args: string[]) => command(join(folder, "node_modules/.bin/infllm"), args, folder);
+
+  const version = await infllm("--version");
+  expect(version).toMatchObject({ code: 0, stdout: `${publishedPackages().get("infllm")?.manifest.version}\n` });
+
+  const generated = await infllm("generate", "--prompt", "It was a dark night", "--max-tokens", "4", "--json");
+  expect(generated.code).toBe(0);
+  expect(JSON.parse(generated.stdout)).toMatchObject({ stats: { generatedTokens: 4 } });
+
+  const wrong = await infllm("generate", "--max-tokens", "many");
+  expect(wrong.code).toBe(2);
+  expect(wrong.stderr).toContain("many");
+});
+
+test.each([...publishedPackages().keys()])("%s is packed as publint wants it", { timeout: 120_000 }, async (name) => {
+  const [tarball = ""] = await pack([name], await emptyFolder());
+  const folder = await emptyFolder();
+  expect(await command("tar", ["-xzf", tarball, "-C", folder], folder)).toMatchObject({ code: 0 });
+  const { messages } = await publint({ pkgDir: join(folder, "package"), pack: false, strict: true });
+  expect(messages).toEqual([]);
+});

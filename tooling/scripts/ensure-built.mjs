@@ -1,0 +1,76 @@
+/**
+ * Set-up that costs nothing when there is nothing to do: dependencies are installed when the lockfile changed since
+ * the last time, packages are built when a source is newer than the last build. Progress goes to stderr, so that
+ * the standard output of a command run through these scripts stays its own.
+ */
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { pnpm, root } from "./pnpm.mjs";
+
+const toStderr = { stdio: ["ignore", 2, 2] };
+const stampFolder = join(root, "node_modules", ".infllm");
+const installStamp = join(stampFolder, "installed");
+const buildStamp = join(stampFolder, "built");
+
+export function setUp() {
+  requireNode();
+  install();
+  build();
+}
+
+/** Set-up for commands that only run what is built. */
+export function ensureBuilt() {
+  requireNode();
+  if (!installed()) install();
+  if (!built()) build();
+}
+
+function requireNode() {
+  const [major = 0, minor = 0] = process.versions.node.split(".").map(Number);
+  if (major > 20 || (major === 20 && minor >= 19)) return;
+  console.error(`infllm needs Node 20.19 or newer; this is Node ${process.versions.node}. Install a newer one from https://nodejs.org.`);
+  process.exit(2);
+}
+
+function lockfileHash() {
+  return createHash("sha256").update(readFileSync(join(root, "pnpm-lock.yaml"))).digest("hex");
+}
+
+function installed() {
+  return existsSync(installStamp) && readFileSync(installStamp, "utf8") === lockfileHash();
+}
+
+function install() {
+  console.error("infllm: installing dependencies");
+  pnpm(["install", "--frozen-lockfile", "--ignore-scripts", "--reporter=append-only"], toStderr);
+  mkdirSync(stampFolder, { recursive: true });
+  writeFileSync(installStamp, lockfileHash());
+}
+
+function build() {
+  console.error("infllm: building packages");
+  const started = new Date();
+  pnpm(["exec", "turbo", "run", "build", "--output-logs=errors-only", "--log-order=grouped"], {
+    ...toStderr,
+    env: { ...process.env, TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1" },
+  });
+  writeFileSync(buildStamp, "");
+  utimesSync(buildStamp, started, started);
+}
+
+function built() {
+  if (!existsSync(buildStamp)) return false;
+  const since = statSync(buildStamp).mtimeMs;
+  for (const group of ["packages", "apps", "tooling"])
+    for (const name of readdirSync(join(root, group))) if (newerThan(join(root, group, name), since)) return false;
+  return true;
+}
+
+function newerThan(path, since) {
+  const stats = statSync(path);
+  if (!stats.isDirectory()) return stats.mtimeMs > since;
+  return readdirSync(path)
+    .filter((name) => !["node_modules", "dist", "generated", ".turbo", "test"].includes(name))
+    .some((name) => newerThan(join(path, name), since));
+}
