@@ -29,7 +29,7 @@ export interface AttendLayerArgs {
  */
 export function attendLayer(backend: AttentionBackend, args: AttendLayerArgs): void {
   const { q, k, v, cache, batch, scale, sparse, blockIndices, out } = args;
-  backend.attention.appendKv({ k, v, cache, batch });
+  backend.selection.appendKv({ k, v, cache, batch });
   if (cache.shape.sparse !== undefined) backend.selection.compressKeys({ cache, batch });
   if (!sparse) {
     backend.attention.attendDense({ q, cache, batch, scale, out });

@@ -100,7 +100,7 @@ function appendAll(
       backend.write(deviceV, encode(backend, v.subarray(from * width, (from + count) * width)));
       const rows = { rows: [0, count] } as const;
       for (const layer of cache.layers) {
-        backend.attention.appendKv({ k: deviceK.view(rows), v: deviceV.view(rows), cache: layer, batch: state.batch });
+        backend.selection.appendKv({ k: deviceK.view(rows), v: deviceV.view(rows), cache: layer, batch: state.batch });
         if (layer.shape.sparse !== undefined) backend.selection.compressKeys({ cache: layer, batch: state.batch });
       }
     }

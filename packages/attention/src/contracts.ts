@@ -2,15 +2,6 @@
 import type { DeviceTensor } from "@infllm/tensor";
 import type { LayerCache, SelectionBackend, SequenceBatch } from "@infllm/block-selection";
 
-export interface AppendKvArgs {
-  /** `[rows, kvHeads * headDim]` in the activation type, after RoPE. */
-  readonly k: DeviceTensor;
-  readonly v: DeviceTensor;
-  readonly cache: LayerCache;
-  /** Row r of sequence s is stored at position `queryPositions[s] + r − queryStarts[s]`. */
-  readonly batch: SequenceBatch;
-}
-
 export interface AttendDenseArgs {
   /** `[rows, heads * headDim]`; query head h uses KV head floor(h / (heads / kvHeads)). */
   readonly q: DeviceTensor;
@@ -28,7 +19,6 @@ export interface AttendBlocksArgs extends AttendDenseArgs {
 }
 
 export interface AttentionOps {
-  appendKv(args: AppendKvArgs): void;
   attendDense(args: AttendDenseArgs): void;
   /** Softmax over the tokens of the selected blocks up to the row's own position. */
   attendBlocks(args: AttendBlocksArgs): void;

@@ -56,6 +56,7 @@ export function fakeBackend(layers = Infinity): SelectionBackend & { readonly li
         live.add(cache);
         return cache;
       },
+      appendKv: refuse,
       compressKeys: refuse,
       selectBlocks: refuse,
       readCache: refuse,

@@ -11,7 +11,7 @@ import { linear } from "./linear";
 import { packRows } from "./pack-rows";
 import { rmsNorm } from "./rms-norm";
 import { rotate } from "./rotate";
-import { selectBlocks } from "./select-blocks";
+import { selectBlocks, selectChoose, selectLse, selectScores } from "./select-blocks";
 import { swiglu } from "./swiglu";
 
 export function run(op: i32, args: usize, task: i32, scratch: usize): void {
@@ -27,5 +27,8 @@ export function run(op: i32, args: usize, task: i32, scratch: usize): void {
     case 8: selectBlocks(args, task, scratch); break;
     case 9: attendDense(args, task, scratch); break;
     case 10: attendBlocks(args, task, scratch); break;
+    case 11: selectLse(args, task, scratch); break;
+    case 12: selectScores(args, task, scratch); break;
+    case 13: selectChoose(args, task, scratch); break;
   }
 }

@@ -13,6 +13,9 @@ export const op = {
   selectBlocks: 8,
   attendDense: 9,
   attendBlocks: 10,
+  selectLse: 11,
+  selectScores: 12,
+  selectChoose: 13,
 } as const;
 
 export type OpNumber = (typeof op)[keyof typeof op];
@@ -39,8 +42,8 @@ export const RESERVED = 65536;
  * Control words (i32, counted from CONTROL); those that threads fight over lie on cache lines of their own.
  * Tasks are numbered on and on: those in [next, end) wait to be taken, `base` is the number of the op's first.
  */
-export const control = { next: 0, end: 16, done: 32, base: 48, op: 49, scratch: 50, scratchBytes: 51, failed: 52, ready: 64 } as const;
-export const CONTROL_WORDS = 80;
+export const control = { next: 0, end: 16, done: 32, base: 48, op: 49, scratch: 50, scratchBytes: 51, failed: 52 } as const;
+export const CONTROL_WORDS = 64;
 
 const float = new Float32Array(1);
 const bits = new Int32Array(float.buffer);

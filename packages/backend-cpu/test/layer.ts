@@ -76,7 +76,7 @@ export async function runLayer(backend: CpuBackend, test: LayerCase): Promise<La
     const scale = 1 / Math.sqrt(headDim);
     const { indices: blockIndices, scores: blockScores } = scratch;
 
-    backend.attention.appendKv({ k: keys, v: values, cache, batch });
+    backend.selection.appendKv({ k: keys, v: values, cache, batch });
     backend.selection.compressKeys({ cache, batch });
     backend.attention.attendDense({ q: queries, cache, batch, scale, out });
     parts.dense.push(await backend.read(out));

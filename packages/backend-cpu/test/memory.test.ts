@@ -63,7 +63,7 @@ describe("memory", () => {
       backend.write(lists.queryStarts, Int32Array.of(0, 2048));
       backend.write(lists.queryPositions, Int32Array.of(position));
       const batch = { sequences: 1, rows: 2048, maxQueryLength: 2048, maxKvLength: length, ...lists };
-      backend.attention.appendKv({ k: kv, v: kv, cache, batch });
+      backend.selection.appendKv({ k: kv, v: kv, cache, batch });
       backend.selection.compressKeys({ cache, batch });
     }
     backend.write(lists.queryStarts, Int32Array.of(0, rows));

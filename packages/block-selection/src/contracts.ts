@@ -55,6 +55,15 @@ export interface LayerCache {
   release(): void;
 }
 
+export interface AppendKvArgs {
+  /** `[rows, kvHeads * headDim]` in the activation type, after RoPE. */
+  readonly k: DeviceTensor;
+  readonly v: DeviceTensor;
+  readonly cache: LayerCache;
+  /** Row r of sequence s is stored at position `queryPositions[s] + r − queryStarts[s]`. */
+  readonly batch: SequenceBatch;
+}
+
 export interface CompressKeysArgs {
   readonly cache: LayerCache;
   /** Windows that end within the batch's query rows are written; their keys must be in the cache already. */
@@ -72,7 +81,8 @@ export interface SelectBlocksArgs {
   readonly blockIndices: DeviceTensor;
   /**
    * f32 `[kvHeads, capacity ≥ rows, maxBlocks]` when wanted: pooled scores before forcing; 0 where every window of a block is
-   * invisible, −Infinity where the sequence has no window for the block (also past its last block).
+   * invisible, −Infinity where the sequence has no window for the block (also past its last block). With the
+   * approximate LSE a score can exceed f32: from 2^120 on it may be any larger number or Infinity, and such scores tie.
    */
   readonly blockScores?: DeviceTensor;
 }
@@ -83,6 +93,8 @@ export interface SelectionOps {
   allocateCache(shape: LayerCacheShape): LayerCache;
   /** Bytes that `allocateCache` would take, without allocating. */
   cacheBytes(shape: LayerCacheShape): number;
+  /** Stores the rows' keys and values in the cache's type. */
+  appendKv(args: AppendKvArgs): void;
   /** Writes fine and coarse keys: f32 means of cached (rounded) keys, oldest token first. */
   compressKeys(args: CompressKeysArgs): void;
   /** Scores, pools, forces and selects in one op; nothing of size rows × heads × windows is stored. */

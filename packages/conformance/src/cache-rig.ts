@@ -119,7 +119,7 @@ export class CacheRig {
   #write(k: Float32Array, v: Float32Array): void {
     const { device, layer, batch, width } = this;
     const rows = { k: device.input(k, width), v: device.input(v, width) };
-    device.attention.appendKv({ ...rows, cache: layer, batch });
+    device.selection.appendKv({ ...rows, cache: layer, batch });
     if (this.shape.sparse !== undefined) device.selection.compressKeys({ cache: layer, batch });
   }
 }

@@ -51,9 +51,9 @@ export function makeInputs(test: Pick<GoldenCase, "seed" | "kv_length" | "q_leng
     for (let head = 0; head < heads; head++) {
       const topic = mustBe((head % 2 === 1 ? odd : even)[position]);
       const centroid = topic * width + Math.floor(head / (heads / kvHeads)) * headDim;
+      const first = (position * heads + head) * headDim;
       for (let d = 0; d < headDim; d++) {
-        const jitter = (noise((position * heads + head) * headDim + d) % 127) - 63;
-        q[at++] = (jitter + mustBe(keyCentroids[centroid + d])) / 64;
+        q[at++] = ((noise(first + d) % 127) - 63 + (keyCentroids[centroid + d] as number)) / 64;
       }
     }
   }
@@ -63,10 +63,14 @@ export function makeInputs(test: Pick<GoldenCase, "seed" | "kv_length" | "q_leng
 /** f32 `[topics.length, width]`: each token's centroid plus noise of the same size. */
 function aroundCentroids(seed: number, own: number, tokenTopics: Int32Array, centers: Int32Array, width: number): Float32Array {
   const noise = stream(seed, own);
-  return Float32Array.from({ length: tokenTopics.length * width }, (_, i) => {
-    const center = mustBe(centers[mustBe(tokenTopics[Math.floor(i / width)]) * width + (i % width)]);
-    return ((noise(i) % 127) - 63 + center) / 64;
-  });
+  const out = new Float32Array(tokenTopics.length * width);
+  for (const [token, topic] of tokenTopics.entries()) {
+    for (let i = 0; i < width; i++) {
+      const center = centers[topic * width + i] as number;
+      out[token * width + i] = ((noise(token * width + i) % 127) - 63 + center) / 64;
+    }
+  }
+  return out;
 }
 
 /** i32 `[TOPICS, width]` in −64 … 64 */

@@ -54,7 +54,7 @@ export async function runConformance(options: ConformanceOptions): Promise<void>
     if (ops.includes("attention")) {
       attendDenseCases(checks);
       attendBlocksCases(checks);
-      chunkCases(checks, randomCases, options.bitwiseChunks ?? false);
+      chunkCases(checks, Math.ceil(randomCases / 2), options.bitwiseChunks ?? false);
       recordCases(checks);
       randomLayerCases(checks, randomCases);
       goldenGroup(checks, goldens);

@@ -1,4 +1,4 @@
-import type { AppendKvArgs } from "@infllm/attention";
+import type { AppendKvArgs } from "@infllm/block-selection";
 import { kind, op } from "../abi.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { f32Rows, ownCache } from "./checks.ts";

@@ -5,8 +5,12 @@ import { f32Rows, f32Vector, ownWeight } from "./checks.ts";
 
 /** Rows of x that share a widened slab: at 128 widening costs a few percent, and 512 columns of x still fit L2. */
 const ROWS = 128;
-/** Panels of a task are chosen so that it has at least this many multiplications: some 5 to 10 µs of one thread. */
-const WORK = 2 ** 17;
+/** Multiplications that are worth a task: 2 to 3 µs of one thread; to share a task costs a tenth of that. */
+const WORK = 2 ** 15;
+/** Tasks a thread, when there is enough to do: enough to even out threads that others disturb. */
+const TASKS = 8;
+/** Most panels of a task: with 512 columns, 1 MiB of f32. */
+const PANELS = 64;
 
 /** Scratch: see `kernels/linear.ts`. */
 const scratchBytes = K_SLAB * 32 * (SLAB_GROUP + 1) + ROWS * 32;
@@ -20,9 +24,11 @@ export function linear(machine: Machine, { x, weight, bias, out }: LinearArgs): 
   const { rows } = input;
   const panels = Math.ceil(matrix.rows / 8);
   const rowsPerTask = Math.max(1, Math.min(ROWS, rows));
-  const panelsPerTask = panelsOfTask(panels, matrix.columns * 8 * rowsPerTask, machine.threadCount);
+  const rowBlocks = Math.ceil(rows / rowsPerTask);
+  const wanted = Math.min(Math.floor((rows * matrix.rows * matrix.columns) / WORK), machine.threadCount * TASKS);
+  const panelsPerTask = panelsOfTask(panels, Math.ceil(wanted / rowBlocks));
   const panelBlocks = Math.ceil(panels / panelsPerTask);
-  const tasks = Math.ceil(rows / rowsPerTask) * panelBlocks;
+  const tasks = rowBlocks * panelBlocks;
   return () => {
     const words = Int32Array.of(
       input.address, input.rowStride, rows, matrix.address, kind[matrix.dtype], matrix.rows, matrix.columns,
@@ -32,10 +38,8 @@ export function linear(machine: Machine, { x, weight, bias, out }: LinearArgs): 
   };
 }
 
-/** A multiple of SLAB_GROUP: large enough to be worth a task, small enough to share among the threads. */
-function panelsOfTask(panels: number, workPerPanel: number, threads: number): number {
-  const worthIt = Math.ceil(WORK / workPerPanel);
-  const fair = Math.ceil(panels / (threads * 2));
-  const groups = Math.ceil(Math.max(worthIt, Math.min(fair, 64)) / SLAB_GROUP);
-  return Math.min(groups * SLAB_GROUP, Math.max(panels, 1));
+/** Panels cut into `parts` as evenly as multiples of SLAB_GROUP allow. */
+function panelsOfTask(panels: number, parts: number): number {
+  const even = Math.ceil(panels / Math.max(parts, 1) / SLAB_GROUP) * SLAB_GROUP;
+  return Math.min(even, PANELS);
 }

@@ -3,6 +3,7 @@ import { blockBudget, localBlocks } from "@infllm/block-selection";
 import type { SelectBlocksArgs } from "@infllm/block-selection";
 import { WINDOW_CHUNK, f32Word, op } from "../abi.ts";
 import { windowLevels } from "../wasm/cpu-cache.ts";
+import { aligned } from "../wasm/heap.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { ownCache, perHeadRows } from "./checks.ts";
 import { LOG2E, queriesOf } from "./queries.ts";
@@ -37,27 +38,34 @@ export function selectBlocks(machine: Machine, { q, cache, batch, scale, blockIn
     if (scores && blocks > scores.columns) {
       throw new UsageError(`selectBlocks: blockScores has room for ${scores.columns} blocks; a sequence has ${longest} tokens.`);
     }
-    const tiles = sequences.tiles(tokens);
     const windowRoom = roundUp(Math.ceil(longest / sparse.kernelStride), WINDOW_CHUNK);
     const blockRoom = roundUp(blocks, 8);
+    const unitBytes = aligned(4 * (2 * roundUp(tokens * group, 8) + tokens * windowRoom));
+    const tiles = sequences.tiles(tokens, (count) => count * kvHeads * unitBytes);
+    const units = tiles.count * kvHeads;
+    const parts = units < machine.threadCount ? Math.ceil(machine.threadCount / units) : 1;
     const at = layer.addresses;
     const words = Int32Array.of(
       query.address, query.rowStride, kvHeads, group, headDim, blockSize, f32Word(scale * LOG2E),
       sequences.pageTable.address, sequences.pageTable.rowStride, tiles.at, at.fine, fine.slots, at.coarse, coarse.slots,
       sparse.kernelSize, sparse.kernelStride, sparse.lse === "approx" ? 1 : 0, sparse.initBlocks, localBlocks(sparse),
       blockBudget(sparse), indices.tensor.address, indices.capacity, scores?.tensor.address ?? 0, scores?.columns ?? 0,
-      windowRoom, blockRoom,
+      windowRoom, blockRoom, parts, tiles.after, unitBytes,
     );
-    machine.run(op.selectBlocks, words, tiles.count * kvHeads, scratchBytes(tokens, group, headDim, windowRoom, blockRoom));
+    const scratch = ownBytes(tokens * group, headDim, blockRoom) + unitBytes;
+    if (parts === 1) {
+      machine.run(op.selectBlocks, words, units, scratch);
+    } else {
+      machine.run(op.selectLse, words, units * parts, scratch);
+      machine.run(op.selectScores, words, units * parts, scratch);
+      machine.run(op.selectChoose, words, units, scratch);
+    }
   };
 }
 
-/** Scratch of one tile, as `kernels/select-blocks.ts` lays it out. */
-function scratchBytes(tokens: number, group: number, headDim: number, windowRoom: number, blockRoom: number): number {
-  const rows = tokens * group;
-  const floats =
-    roundUp(rows * headDim, 8) + rows * WINDOW_CHUNK + 2 * roundUp(rows, 8) + WINDOW_CHUNK * headDim + tokens * windowRoom + blockRoom;
-  return 64 + 4 * floats;
+/** Scratch of a thread besides a unit's maxima, sums and window scores, as `kernels/select-blocks.ts` lays it out. */
+function ownBytes(rows: number, headDim: number, blockRoom: number): number {
+  return 128 + 4 * (roundUp(rows * headDim, 8) + roundUp(rows * WINDOW_CHUNK, 8) + WINDOW_CHUNK * headDim + blockRoom);
 }
 
 function roundUp(value: number, multiple: number): number {

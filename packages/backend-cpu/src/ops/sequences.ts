@@ -2,6 +2,7 @@
 import { UsageError } from "@infllm/tensor";
 import type { LayerCacheShape, SequenceBatch } from "@infllm/block-selection";
 import type { CpuTensor } from "../wasm/cpu-tensor.ts";
+import { aligned } from "../wasm/heap.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { i32Rows, i32Vector } from "./checks.ts";
 
@@ -65,11 +66,15 @@ export class Sequences {
     return this.machine.memory.i32[(this.pageTable.address >>> 2) + s * this.pageTable.rowStride + block] as number;
   }
 
-  /** Writes tiles of at most `rows` query rows of one sequence to the machine's table. */
-  tiles(rows: number): { readonly at: number; readonly count: number } {
+  /**
+   * Writes tiles of at most `rows` query rows of one sequence to the machine's table, with room `after` it for
+   * `extra(tiles)` bytes that tasks share.
+   */
+  tiles(rows: number, extra = (_tiles: number): number => 0): { readonly at: number; readonly count: number; readonly after: number } {
     const sequences = this.read();
     const count = sequences.reduce((sum, sequence) => sum + Math.ceil(sequence.count / rows), 0);
-    const at = this.machine.table(count * TILE_WORDS);
+    const words = aligned(count * TILE_WORDS * 4) / 4;
+    const at = this.machine.table(words + Math.ceil(extra(count) / 4));
     const { i32 } = this.machine.memory;
     let word = at >>> 2;
     sequences.forEach(({ start, count: queries, position, length }, s) => {
@@ -82,7 +87,7 @@ export class Sequences {
         word += TILE_WORDS;
       }
     });
-    return { at, count };
+    return { at, count, after: at + words * 4 };
   }
 
   #check(index: number, { start, count, position, length }: Sequence): void {

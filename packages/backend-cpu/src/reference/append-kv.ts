@@ -1,4 +1,4 @@
-import type { AppendKvArgs } from "@infllm/attention";
+import type { AppendKvArgs } from "@infllm/block-selection";
 import { f32Rows } from "./checks.ts";
 import { ownCache } from "./layer-cache.ts";
 import { sequencesOf } from "./sequences.ts";

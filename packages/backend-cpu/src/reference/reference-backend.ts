@@ -75,6 +75,7 @@ export function referenceBackend(options: ReferenceOptions = {}): ReferenceBacke
       return new ReferenceCache(memory, shape);
     },
     cacheBytes,
+    appendKv: op(appendKv),
     compressKeys: op(compressKeys),
     selectBlocks: op(selectBlocks),
     async readCache(...args: Parameters<SelectionOps["readCache"]>) {
@@ -82,7 +83,7 @@ export function referenceBackend(options: ReferenceOptions = {}): ReferenceBacke
       return readCache(...args);
     },
   };
-  const attention: AttentionOps = { appendKv: op(appendKv), attendDense: op(attendDense), attendBlocks: op(attendBlocks) };
+  const attention: AttentionOps = { attendDense: op(attendDense), attendBlocks: op(attendBlocks) };
 
   return {
     name: "cpu-reference",

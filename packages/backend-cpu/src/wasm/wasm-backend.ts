@@ -44,6 +44,7 @@ export function wasmBackend(machine: Machine, capabilities: Capabilities): CpuBa
       return new CpuCache(machine.memory, shape);
     },
     cacheBytes,
+    appendKv: bind(appendKv),
     compressKeys: bind(compressKeys),
     selectBlocks: bind(selectBlocks),
     async readCache(...args: Parameters<SelectionOps["readCache"]>) {
@@ -51,7 +52,7 @@ export function wasmBackend(machine: Machine, capabilities: Capabilities): CpuBa
       return readCache(machine, ...args);
     },
   };
-  const attention: AttentionOps = { appendKv: bind(appendKv), attendDense: bind(attendDense), attendBlocks: bind(attendBlocks) };
+  const attention: AttentionOps = { attendDense: bind(attendDense), attendBlocks: bind(attendBlocks) };
   return {
     name: "cpu",
     capabilities,

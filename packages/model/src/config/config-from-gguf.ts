@@ -21,8 +21,8 @@ export async function configFromGguf(gguf: GgufFile): Promise<ModelConfig> {
   const architecture = architectureOf(gguf);
   const options = new Options(keysUnder(gguf, `${architecture}.`), `${architecture}.* in ${gguf.name}`);
   options.ignore(harmless);
-  options.require("expert_count", [0]);
-  options.require("attention.causal", [true]);
+  options.allowOnly("expert_count", [0]);
+  options.allowOnly("attention.causal", [true]);
   const has = (name: string) => gguf.tensors.has(name) || gguf.unreadable.has(name);
   const hidden = options.count("embedding_length");
   const layers = options.count("block_count");
@@ -80,8 +80,8 @@ function checkHeads(
   gguf: GgufFile,
   { heads, kvHeads, headDim }: Pick<ModelConfig, "heads" | "kvHeads" | "headDim">,
 ): void {
-  options.require("attention.value_length", [headDim]);
-  options.require("rope.dimension_count", [headDim]);
+  options.allowOnly("attention.value_length", [headDim]);
+  options.allowOnly("rope.dimension_count", [headDim]);
   if (heads % kvHeads !== 0 || headDim % 2 !== 0) {
     throw new ConfigError(
       `${gguf.name} has ${heads} query heads on ${kvHeads} KV heads of ${headDim}; the first must be a multiple of the second, and the width even.`,
@@ -93,7 +93,7 @@ async function ropeScaling(options: Options, gguf: GgufFile, headDim: number, tr
   const kind = options.string("rope.scaling.type", "none");
   const originalContext = options.count("rope.scaling.original_context_length", trainedContext);
   const attention = options.positive("rope.scaling.attn_factor", 1);
-  options.require("rope.scaling.yarn_ext_factor", [1]);
+  options.allowOnly("rope.scaling.yarn_ext_factor", [1]);
   if (gguf.tensors.has(ropeTensors.long)) {
     if (kind !== "longrope" && kind !== "none") throw unsupported(gguf, `${kind} with long and short factors`);
     options.ignore(["rope.scaling.factor"]);

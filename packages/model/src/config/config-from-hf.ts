@@ -125,15 +125,15 @@ function architectureOf(options: Options): Architecture {
 
 /** Options that exist in these families and change the maths in ways this package does not compute. */
 function refuseOtherMaths(options: Options): void {
-  options.require("hidden_act", ["silu"]);
-  options.require("partial_rotary_factor", [1]);
-  options.require("rope_interleaved", [false]);
-  options.require("use_sliding_window", [false]);
+  options.allowOnly("hidden_act", ["silu"]);
+  options.allowOnly("partial_rotary_factor", [1]);
+  options.allowOnly("rope_interleaved", [false]);
+  options.allowOnly("use_sliding_window", [false]);
   if (options.get("use_sliding_window") !== undefined) options.ignore(["sliding_window"]);
-  else options.require("sliding_window", []);
+  else options.allowOnly("sliding_window", []);
   const layerTypes = options.get("layer_types");
   if (Array.isArray(layerTypes) && layerTypes.every((type) => type === "full_attention")) return;
-  options.require("layer_types", []);
+  options.allowOnly("layer_types", []);
 }
 
 function headWidth(options: Options, family: Family, hidden: number, heads: number, kvHeads: number): number {

@@ -84,7 +84,7 @@ export class Options {
   }
 
   /** Refuses an option that would change the maths, unless it has one of the neutral values. */
-  require(name: string, neutral: readonly unknown[]): void {
+  allowOnly(name: string, neutral: readonly unknown[]): void {
     const value = this.get(name);
     if (value === undefined || neutral.includes(value)) return;
     throw new UnsupportedError(
@@ -110,7 +110,7 @@ export class Options {
 
   #wrong(name: string, value: unknown, allowed: string): ConfigError {
     const given = value === undefined ? "is missing" : `is ${shorten(value)}`;
-    return new ConfigError(`${name} of ${this.where.replace(/^(\S+) of /, "$1 in ")} ${given}; it must be ${allowed}.`);
+    return new ConfigError(`${name} of ${this.where} ${given}; it must be ${allowed}.`);
   }
 }
 

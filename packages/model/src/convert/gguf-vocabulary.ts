@@ -69,6 +69,11 @@ function tokenList(tokenizer: JsonObject, model: JsonObject, vocabulary: number)
     if (content === model["unk_token"]) continue;
     set(token["id"], content, token["special"] === true ? CONTROL : USER_DEFINED);
   }
+  const firstId = new Map(tokens.map((token, id) => [token, id] as const).reverse());
+  const twice = tokens.find((token, id) => firstId.get(token) !== id);
+  if (twice !== undefined) {
+    throw new FormatError(`tokenizer.json gives "${twice}" two ids; readers of GGUF files need one text for each id.`);
+  }
   return { tokens, types };
 }
 

@@ -84,10 +84,10 @@ function attend(network: Network, layer: LayerWeights, index: number, pass: Pass
 }
 
 function cacheOnly(network: Network, index: number, pass: Pass): void {
-  const { attention, selection } = network.backend;
+  const { selection } = network.backend;
   const { k, v } = heads(network, pass.batch.rows);
   const cache = layerCache(network, index);
-  attention.appendKv({ k, v, cache, batch: pass.batch });
+  selection.appendKv({ k, v, cache, batch: pass.batch });
   if (cache.shape.sparse !== undefined) selection.compressKeys({ cache, batch: pass.batch });
 }
 

@@ -20,7 +20,7 @@ export async function readSelection(network: Network, query: LastQuery | undefin
     const [kvHeads = 0, rows = 0, budget = 0] = tensor.shape;
     const heads = Array.from({ length: kvHeads }, (_, head) => {
       const from = (head * rows + query.row) * budget;
-      return [...indices.slice(from, from + budget)].filter((block) => block >= 0);
+      return Array.from(indices.subarray(from, from + budget)).filter((block) => block >= 0);
     });
     layers.push(heads);
   }

@@ -22,7 +22,7 @@ export function ropeFromHf(config: Options, rotaryDim: number, trainedContext: n
 function scalingFromHf(options: Options, rotaryDim: number, trainedContext: number): RopeScaling {
   const kind = options.string("rope_type", options.has("type") ? options.string("type") : "default");
   options.ignore(["type", "rope_theta"]);
-  options.require("partial_rotary_factor", [1]);
+  options.allowOnly("partial_rotary_factor", [1]);
   const scaling = scalingOfKind(kind, options, rotaryDim, trainedContext);
   options.refuseOthers(remedy);
   return scaling;

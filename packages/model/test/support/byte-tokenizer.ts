@@ -9,7 +9,8 @@ function byteCharacters(): string[] {
   return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(printable(byte) ? byte : next++));
 }
 
-const tokens = [...specials, ...byteCharacters()];
+/** By id. (An object's keys would not do: digits come first there.) */
+export const tokens: readonly string[] = [...specials, ...byteCharacters()];
 
 export const byteTokenizer = {
   version: "1.0",

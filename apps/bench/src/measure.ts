@@ -1,0 +1,32 @@
+/** Timing: interleaved, so that a disturbance hits all that is compared, and reported as median and quartiles. */
+
+export interface Sample {
+  /** Seconds of one run. */
+  readonly median: number;
+  readonly low: number;
+  readonly high: number;
+}
+
+/** Times each task `rounds` times in turn, after one untimed round; `repeat` runs make one timing. */
+export function measure<Name extends string>(
+  tasks: Readonly<Record<Name, () => void>>,
+  { rounds, repeat = 1 }: { readonly rounds: number; readonly repeat?: number },
+): Record<Name, Sample> {
+  const names = Object.keys(tasks) as Name[];
+  const times = new Map<Name, number[]>(names.map((name) => [name, []]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const name of names) {
+      const start = performance.now();
+      for (let i = 0; i < repeat; i++) tasks[name]();
+      if (round > 0) times.get(name)?.push((performance.now() - start) / 1000 / repeat);
+    }
+  }
+  return Object.fromEntries(names.map((name) => [name, summary(times.get(name) ?? [])])) as Record<Name, Sample>;
+}
+
+/** Median and quartiles. */
+export function summary(values: readonly number[]): Sample {
+  const sorted = [...values].sort((a, b) => a - b);
+  const at = (share: number): number => sorted[Math.round(share * (sorted.length - 1))] ?? Number.NaN;
+  return { median: at(0.5), low: at(0.25), high: at(0.75) };
+}
