@@ -6,6 +6,12 @@ import { f16Scalar } from "./half";
   return f16Scalar(<u32>load<u16>(at));
 }
 
+/** The upper four bits of each byte; x64 shifts 16-bit lanes only, so the bits that cross over are masked off. */
+// @ts-ignore: decorator
+@inline export function upper4(raw: v128): v128 {
+  return v128.and(i16x8.shr_u(raw, 4), i8x16.splat(15));
+}
+
 /** Sixteen i8 times `scale` plus `offset`, as f32. */
 // @ts-ignore: decorator
 @inline function store16(to: usize, q: v128, scale: v128, offset: v128): void {
@@ -26,23 +32,24 @@ function q4_0(from: usize, to: usize): void {
   const scale = f32x4.splat(f16At(from)), zero = f32x4.splat(0);
   const raw = v128.load(from, 2), eight = i8x16.splat(8);
   store16(to, i8x16.sub(v128.and(raw, i8x16.splat(15)), eight), scale, zero);
-  store16(to + 64, i8x16.sub(i8x16.shr_u(raw, 4), eight), scale, zero);
+  store16(to + 64, i8x16.sub(upper4(raw), eight), scale, zero);
 }
 
 function q4_1(from: usize, to: usize): void {
   const scale = f32x4.splat(f16At(from)), offset = f32x4.splat(f16At(from + 2));
   const raw = v128.load(from, 4);
   store16(to, v128.and(raw, i8x16.splat(15)), scale, offset);
-  store16(to + 64, i8x16.shr_u(raw, 4), scale, offset);
+  store16(to + 64, upper4(raw), scale, offset);
 }
 
 /** 6-bit scale `j` of eight, packed in 12 bytes with the minima. */
-function scaleOf(scales: usize, j: usize): f32 {
+export function scaleOf(scales: usize, j: i32): f32 {
   if (j < 4) return <f32>(load<u8>(scales + j) & 63);
   return <f32>((load<u8>(scales + j + 4) & 15) | ((load<u8>(scales + j - 4) >> 6) << 4));
 }
 
-function minimumOf(scales: usize, j: usize): f32 {
+/** 6-bit minimum `j` of eight. */
+export function minimumOf(scales: usize, j: i32): f32 {
   if (j < 4) return <f32>(load<u8>(scales + j + 4) & 63);
   return <f32>((load<u8>(scales + j + 4) >> 4) | ((load<u8>(scales + j) >> 6) << 4));
 }
@@ -52,14 +59,14 @@ function qk(from: usize, quants: usize, high: usize, to: usize): void {
   const d = f16At(from), dmin = f16At(from + 2), scales = from + 4;
   const low4 = i8x16.splat(15), one = i8x16.splat(1);
   for (let j: usize = 0; j < 8; j++) {
-    const scale = f32x4.splat(d * scaleOf(scales, j)), offset = f32x4.splat(-dmin * minimumOf(scales, j));
+    const scale = f32x4.splat(d * scaleOf(scales, <i32>j)), offset = f32x4.splat(-dmin * minimumOf(scales, <i32>j));
     const raw = quants + ((j >> 1) << 5);
     for (let half: usize = 0; half < 32; half += 16) {
       let q = v128.load(raw + half);
-      q = j & 1 ? i8x16.shr_u(q, 4) : v128.and(q, low4);
+      q = j & 1 ? upper4(q) : v128.and(q, low4);
       if (high) {
-        const bit = v128.and(i8x16.shr_u(v128.load(high + half), <i32>j), one);
-        q = v128.or(q, i8x16.shl(bit, 4));
+        const bit = v128.and(i16x8.shr_u(v128.load(high + half), <i32>j), one);
+        q = v128.or(q, i16x8.shl(bit, 4));
       }
       store16(to + (j << 7) + (half << 2), q, scale, offset);
     }
@@ -74,9 +81,9 @@ function q6_k(from: usize, to: usize): void {
     for (let part: usize = 0; part < 4; part++) {
       for (let l: usize = 0; l < 32; l += 16) {
         let q = v128.load(low + ((part & 1) << 5) + l);
-        q = part < 2 ? v128.and(q, low4) : i8x16.shr_u(q, 4);
-        const top = v128.and(i8x16.shr_u(v128.load(high + l), <i32>(part << 1)), low2);
-        q = i8x16.sub(v128.or(q, i8x16.shl(top, 4)), bias);
+        q = part < 2 ? v128.and(q, low4) : upper4(q);
+        const top = v128.and(i16x8.shr_u(v128.load(high + l), <i32>(part << 1)), low2);
+        q = i8x16.sub(v128.or(q, i16x8.shl(top, 4)), bias);
         const scale = f32x4.splat(d * <f32>load<i8>(scales + (part << 1) + (l >> 4)));
         store16(to + (half << 9) + (part << 7) + (l << 2), q, scale, zero);
       }

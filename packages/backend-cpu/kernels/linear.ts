@@ -5,17 +5,17 @@
  * as they came, both widened slab by slab ([K_SLAB][8] f32, 16 KiB, stays in L1) and used for every row of the task.
  */
 import { blockElements, dequantizeRow, blockBytes } from "./dequantize";
-import { F32, widen } from "./half";
-import { madd, sum4 } from "./vector";
+import { BF16, F16, F32, widen } from "./half";
 import { matmul } from "./matmul";
-import { halfRow, q4Dot, q8Dot } from "./one-row";
+import { halfRow } from "./one-row";
+import { prepareRow, quantizedDot } from "./quantized-row";
 
 /** Columns of x a slab covers: a multiple of every quantisation block; the f32 slab is 16 KiB. */
 const K_SLAB: i32 = 512;
 /** Panels widened together when few rows use them, so that `matmul` can run one row by four panels. */
 const GROUP: i32 = 4;
 
-/** Scratch: GROUP slabs, 8 linear rows, one edge tile of `rowsPerTask` rows by 8. */
+/** Scratch: GROUP slabs, 8 linear rows, one edge tile of `rowsPerTask` rows by 8; or a prepared row, 4.5 bytes a number. */
 const ROWS_AT: usize = <usize>K_SLAB * 32 * GROUP;
 const EDGE_AT: usize = ROWS_AT + <usize>K_SLAB * 32;
 
@@ -70,29 +70,6 @@ function addBias(out: usize, ldo: usize, m: i32, bias: usize, n: i32): void {
   }
 }
 
-/** A row of quantised weight times one row of x; those without a kernel of their own are widened in pieces of K_SLAB. */
-function quantizedDot(x: usize, row: usize, kind: i32, k: i32, piece: usize): f32 {
-  if (kind == 3) return q8Dot(x, row, k);
-  if (kind == 4) return q4Dot(x, row, k);
-  let s0 = f32x4.splat(0), s1 = s0, s2 = s0, s3 = s0;
-  for (let k0 = 0; k0 < k; k0 += K_SLAB) {
-    const count = min(K_SLAB, k - k0);
-    dequantizeRow(kind, row, k0, count, piece);
-    let a = x + (<usize>k0 << 2), b = piece;
-    const end = b + (<usize>count << 2);
-    while (b < end) {
-      s0 = madd(v128.load(a), v128.load(b), s0);
-      s1 = madd(v128.load(a, 16), v128.load(b, 16), s1);
-      s2 = madd(v128.load(a, 32), v128.load(b, 32), s2);
-      if (k < 0) break;
-      s3 = madd(v128.load(a, 48), v128.load(b, 48), s3);
-      a += 64;
-      b += 64;
-    }
-  }
-  return sum4(f32x4.add(f32x4.add(s0, s1), f32x4.add(s2, s3)));
-}
-
 /**
  * Task: rows of block `task / panelBlocks`, panels of block `task % panelBlocks`.
  * args: x, ldx, rows, weight, kind, n, k, bias or 0, out, ldo, rowsPerTask, panelsPerTask, panelBlocks.
@@ -108,12 +85,12 @@ export function linear(args: usize, task: i32, scratch: usize): void {
   const x = <usize>load<u32>(args) + <usize>row0 * ldx, out = <usize>load<u32>(args, 32) + <usize>row0 * ldo;
   const column0 = panel0 << 3, columnEnd = min(panelEnd << 3, n);
 
-  if (kind >= 3 && m == 1) {
+  if (kind >= 3 && m == 1 && prepareRow(x, k, scratch)) {
     const rowBytes = <usize>(k / blockElements(kind)) * blockBytes(kind);
     for (let j = column0; j < columnEnd; j++) {
-      store<f32>(out + (<usize>j << 2), quantizedDot(x, weight + <usize>j * rowBytes, kind, k, scratch));
+      store<f32>(out + (<usize>j << 2), quantizedDot(kind, scratch, weight + <usize>j * rowBytes, k));
     }
-  } else if (kind != F32 && m == 1) {
+  } else if (m == 1 && (kind == F16 || kind == BF16)) {
     const stride = <usize>k << 4, whole = (columnEnd >> 3) - panel0;
     halfRow(kind, x, weight + <usize>panel0 * stride, stride, whole, k, out + (<usize>column0 << 2));
     if (columnEnd & 7) {

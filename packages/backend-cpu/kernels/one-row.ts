@@ -1,9 +1,9 @@
 /**
- * One row of x times a weight that is not f32, for decoding: values are widened in registers, never stored. Sums run
- * over k in order for f16 and bf16, so that a row's result is the one `matmul` gives.
+ * One row of x times a weight of f16 or bf16, for decoding: values are widened in registers, never stored. Sums run
+ * over k in order, so that a row's result is the one `matmul` gives.
  */
-import { BF16, f16Scalar, f16x4, bf16x4 } from "./half";
-import { madd, sum4 } from "./vector";
+import { BF16, f16x4, bf16x4 } from "./half";
+import { madd } from "./vector";
 
 /** x [k] times four panels of bf16 [k][8], `stride` bytes apart; out gets 32 columns. See `matmul.ts` for the exits. */
 function bf16Panels4(x: usize, w: usize, stride: usize, k: i32, out: usize): void {
@@ -90,46 +90,4 @@ export function halfRow(kind: i32, x: usize, w: usize, stride: usize, panels: i3
     for (; p + 2 <= panels; p += 2) f16Panels2(x, w + <usize>p * stride, stride, k, out + (<usize>p << 5));
   }
   for (; p < panels; p++) panel1(kind, x, w + <usize>p * stride, k, out + (<usize>p << 5));
-}
-
-/** Sixteen i8 times sixteen f32, added up in fours. */
-// @ts-ignore: decorator
-@inline function dot16(q: v128, x: usize): v128 {
-  const low = i16x8.extend_low_i8x16_s(q), high = i16x8.extend_high_i8x16_s(q);
-  let s = f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(low)), v128.load(x));
-  s = madd(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(low)), v128.load(x, 16), s);
-  s = madd(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(high)), v128.load(x, 32), s);
-  return madd(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(high)), v128.load(x, 48), s);
-}
-
-/** x [k] times a row of q8_0. */
-export function q8Dot(x: usize, row: usize, k: i32): f32 {
-  let total = f32x4.splat(0);
-  const end = x + (<usize>k << 2);
-  while (x < end) {
-    const first = dot16(v128.load(row, 2), x);
-    if (k < 0) break;
-    const sum = f32x4.add(first, dot16(v128.load(row, 18), x + 64));
-    total = madd(sum, f32x4.splat(f16Scalar(<u32>load<u16>(row))), total);
-    x += 128;
-    row += 34;
-  }
-  return sum4(total);
-}
-
-/** x [k] times a row of q4_0. */
-export function q4Dot(x: usize, row: usize, k: i32): f32 {
-  let total = f32x4.splat(0);
-  const low4 = i8x16.splat(15), eight = i8x16.splat(8);
-  const end = x + (<usize>k << 2);
-  while (x < end) {
-    const raw = v128.load(row, 2);
-    const first = dot16(i8x16.sub(v128.and(raw, low4), eight), x);
-    if (k < 0) break;
-    const sum = f32x4.add(first, dot16(i8x16.sub(i8x16.shr_u(raw, 4), eight), x + 64));
-    total = madd(sum, f32x4.splat(f16Scalar(<u32>load<u16>(row))), total);
-    x += 128;
-    row += 18;
-  }
-  return sum4(total);
 }

@@ -134,6 +134,7 @@ export class Model {
         tokenizer,
         sparse: network.cache.shape.sparse,
         contextLength,
+        vocabulary: this.config.vocabulary,
         eosIds,
         ids: this.promptIds(prompt, options.template),
         options: resolved,

@@ -4,6 +4,7 @@ import type { HostTensor } from "@infllm/tensor";
 import { describe, expect, it } from "vitest";
 import { inspectModel, loadModel } from "../src/index.ts";
 import type { LoadOptions } from "../src/index.ts";
+import { collect } from "./support/collect.ts";
 import { hfFiles, randomModel } from "./support/random-model.ts";
 import type { FileOptions, RandomModel } from "./support/random-model.ts";
 
@@ -33,6 +34,8 @@ describe("models that cannot be loaded say why", () => {
     await expect(load(small, { tensors: extra })).rejects.toThrow(/unexpected: model.layers.0.self_attn.q_proj.bias/);
     const shallow = { ...small, config: { ...small.config, num_hidden_layers: 1 } };
     await expect(load(shallow)).rejects.toThrow(/unexpected: model.layers.1/);
+    const deep = { ...small, config: { ...small.config, num_hidden_layers: 2 ** 31 - 1 } };
+    await expect(load(deep)).rejects.toThrow(/2147483647 layers, but there are 21 tensors/);
     const untied = { ...small, config: { ...small.config, tie_word_embeddings: false } };
     await expect(load(untied, { tensors: { "lm_head.weight": undefined } })).rejects.toThrow(/missing: lm_head.weight/);
   });
@@ -71,6 +74,10 @@ describe("models that cannot be loaded say why", () => {
     await expect(loading).rejects.toThrow(NotAvailableError);
   });
 
+  it("a tokenizer of a larger model", async () => {
+    await expect(load(randomModel("llama", { vocab_size: 200 }))).rejects.toThrow(/ids up to 259.*200 embeddings/);
+  });
+
   it("a missing or broken config", async () => {
     await expect(load(small, { without: ["config.json"] })).rejects.toThrow(/no config.json/);
     await expect(load(small, { files: { "config.json": "{ half" } })).rejects.toThrow(/config.json of memory is no valid JSON/);
@@ -95,9 +102,16 @@ describe("models that cannot be loaded say why", () => {
     expect(backend.memory().used).toBe(0);
   });
 
+  it("numbers that overflow on the way: at the first token, not as text", async () => {
+    const model = await load(small, { tensors: { "model.norm.weight": tensor([32], (values) => values.fill(3e38)) } });
+    await expect(collect(model, "ab")).rejects.toThrow(/no finite logits after 3 tokens/);
+    await model.close();
+  });
+
   it("a context that is none", async () => {
     await expect(load(small, {}, { contextLength: 0 })).rejects.toThrow(/contextLength is 0/);
     await expect(load(small, {}, { contextLength: 1.5 })).rejects.toThrow(/contextLength is 1.5/);
+    await expect(load(small, {}, { chunk: 0 })).rejects.toThrow(/chunk is 0/);
   });
 
   it("a backend that cannot run models", async () => {

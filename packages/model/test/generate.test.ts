@@ -162,6 +162,7 @@ describe("generation", () => {
   const refused: readonly [what: string, prompt: Prompt, options: GenerateOptions, message: RegExp, kind: new (...args: never[]) => Error][] = [
     ["an empty list", [], {}, /no tokens/, ConfigError],
     ["a prompt beyond the context", tokens(CONTEXT + 1), {}, /193 tokens.*context holds 192/, ShapeError],
+    ["ids that no token has", [5, 260], {}, /token id 260.*0 to 259/, ConfigError],
     ["a negative temperature", "a", { temperature: -1 }, /temperature is -1/, ConfigError],
     ["topP 0", "a", { topP: 0 }, /topP is 0/, ConfigError],
     ["half a token", "a", { topK: 0.5 }, /topK is 0.5/, ConfigError],

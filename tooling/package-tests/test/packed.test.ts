@@ -11,14 +11,13 @@ import { sparseConfig } from "@infllm/block-selection";
 import { cpuBackend } from "@infllm/backend-cpu";
 import { random } from "@infllm/tensor";
 
-const length = 512, heads = 4, kvHeads = 1, headDim = 16;
-const generator = random(7);
-const tensor = (rows, width) => ({ length: rows, heads: width, headDim, data: Float32Array.from({ length: rows * width * headDim }, () => generator.normal()) });
+const [length, heads, kvHeads, headDim] = [512, 4, 1, 16];
+const { normals } = random(7);
+const [q, k, v] = [heads, kvHeads, kvHeads].map((count) => normals(length * count * headDim));
 const backend = await cpuBackend({ threads: 2 });
-const q = tensor(length, heads), k = tensor(length, kvHeads), v = tensor(length, kvHeads);
 const config = sparseConfig({ topk: 2, windowSize: 64, denseLen: 0 });
-const result = await attend(backend, { q, k, v, config, mode: "sparse" });
-console.log(JSON.stringify({ out: result.out.length, finite: result.out.every(Number.isFinite), sparse: result.blockIndices !== undefined }));
+const result = await attend(backend, { q, k, v, heads, kvHeads, headDim, config });
+console.log(JSON.stringify({ out: result.out.length, finite: result.out.every(Number.isFinite), sparse: result.sparse }));
 await backend.close();
 `;
 

@@ -1,3 +1,4 @@
+import { isQuantized } from "@infllm/tensor";
 import type { LinearArgs } from "@infllm/tensor";
 import { K_SLAB, SLAB_GROUP, kind, op } from "../abi.ts";
 import type { Machine } from "../wasm/machine.ts";
@@ -12,8 +13,8 @@ const TASKS = 8;
 /** Most panels of a task: with 512 columns, 1 MiB of f32. */
 const PANELS = 64;
 
-/** Scratch: see `kernels/linear.ts`. */
-const scratchBytes = K_SLAB * 32 * (SLAB_GROUP + 1) + ROWS * 32;
+/** Scratch for slabs and an edge tile, see `kernels/linear.ts`; a prepared row of x takes 4.5 bytes a number. */
+const slabBytes = K_SLAB * 32 * (SLAB_GROUP + 1) + ROWS * 32;
 
 /** out = x · weightᵀ + bias */
 export function linear(machine: Machine, { x, weight, bias, out }: LinearArgs): () => void {
@@ -25,7 +26,10 @@ export function linear(machine: Machine, { x, weight, bias, out }: LinearArgs): 
   const panels = Math.ceil(matrix.rows / 8);
   const rowsPerTask = Math.max(1, Math.min(ROWS, rows));
   const rowBlocks = Math.ceil(rows / rowsPerTask);
-  const wanted = Math.min(Math.floor((rows * matrix.rows * matrix.columns) / WORK), machine.threadCount * TASKS);
+  // Every task of one row of x and quantised weights prepares the row anew: four times the work makes that cheap.
+  const worth = isQuantized(matrix.dtype) && rows === 1 ? 4 * WORK : WORK;
+  const wanted = Math.min(Math.floor((rows * matrix.rows * matrix.columns) / worth), machine.threadCount * TASKS);
+  const scratchBytes = Math.max(slabBytes, matrix.columns * 4.5);
   const panelsPerTask = panelsOfTask(panels, Math.ceil(wanted / rowBlocks));
   const panelBlocks = Math.ceil(panels / panelsPerTask);
   const tasks = rowBlocks * panelBlocks;

@@ -13,6 +13,8 @@ export interface Generation {
   readonly tokenizer: Tokenizer;
   readonly sparse: SparseConfig | undefined;
   readonly contextLength: number;
+  /** Token ids are below this. */
+  readonly vocabulary: number;
   readonly eosIds: readonly number[];
   readonly ids: readonly number[];
   readonly options: ResolvedOptions;
@@ -72,7 +74,8 @@ export async function* generateText(generation: Generation): AsyncGenerator<stri
   });
 }
 
-function checkPrompt({ ids, contextLength, options, sparse }: Generation): void {
+function checkPrompt(generation: Generation): void {
+  const { ids, contextLength, options, sparse, vocabulary } = generation;
   if (ids.length === 0) {
     throw new ConfigError("The prompt has no tokens; generation needs at least one. Pass a prompt that is not empty.");
   }
@@ -81,6 +84,10 @@ function checkPrompt({ ids, contextLength, options, sparse }: Generation): void 
       `The prompt has ${ids.length} tokens, but the context holds ${contextLength}. ` +
         "Shorten it, or load the model with a larger contextLength.",
     );
+  }
+    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
+  if (wrong !== undefined) {
+    throw new ConfigError(`The prompt has the token id ${wrong}; the model has ids from 0 to ${vocabulary - 1}.`);
   }
   if (options.attention === "sparse" && sparse === undefined) {
     throw new ConfigError(

@@ -1,6 +1,7 @@
 import { KvCache } from "@infllm/attention";
 import { sparseConfig } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
+import { ConfigError, FormatError } from "@infllm/tensor";
 import type { Backend, FloatDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import { allocateActivations } from "../forward/activations.ts";
@@ -87,11 +88,12 @@ async function load(opened: OpenedModel, backend: ModelBackend, options: LoadOpt
   const sparse = mergedSparse(config, options.sparse);
   const contextLength = options.contextLength ?? Math.min(config.trainedContext, DEFAULT_CONTEXT);
   requireContext(contextLength);
-  const chunk = options.chunk ?? chunkRows(backend, contextLength);
+  const chunk = chunkOf(options, chunkRows(backend, contextLength));
   const plan = weightPlan(opened.weights, config, backend.capabilities.weights, options.weights ?? "stored");
   const cacheOptions = { contextLength, kvCache: options.kvCache, sparse };
   requireMemory(backend, memoryOn(backend, config, plan.bytes, { ...cacheOptions, chunk }), contextLength);
   const tokenizer = new Tokenizer(await opened.tokenizer());
+  checkVocabulary(tokenizer, config);
 
   const owned: { release(): void }[] = [];
   const release = () => {
@@ -151,6 +153,19 @@ function mergedSparse(config: ModelConfig, changes: Partial<SparseConfig> | unde
   return sparseConfig({ ...config.sparse, ...changes });
 }
 
+function chunkOf({ chunk }: LoadOptions, byDefault: number): number {
+  if (chunk === undefined) return byDefault;
+  if (Number.isSafeInteger(chunk) && chunk >= 1 && chunk <= 2 ** 20) return chunk;
+  throw new ConfigError(`chunk is ${chunk}; it must be a whole number of tokens from 1 to 1048576.`);
+}
+
+function checkVocabulary(tokenizer: Tokenizer, config: ModelConfig): void {
+  if (tokenizer.size <= config.vocabulary) return;
+  throw new FormatError(
+    `The tokenizer has ids up to ${tokenizer.size - 1}, but the model has ${config.vocabulary} embeddings. Use the tokenizer of this model.`,
+  );
+}
+
 function endTokens(config: ModelConfig, tokenizer: Tokenizer): number[] {
   const own = tokenizer.eos === undefined ? [] : [tokenizer.eos.id];
   return [...new Set([...config.eosIds, ...own])];
@@ -159,6 +174,7 @@ function endTokens(config: ModelConfig, tokenizer: Tokenizer): number[] {
 function progress(opened: OpenedModel, options: LoadOptions) {
   const { onProgress, signal } = options;
   if (onProgress === undefined) return { signal };
-  const onBytes = (done: number) => onProgress({ stage: "weights", name: opened.name, done, total: opened.storedBytes });
+  const total = opened.storedBytes;
+  const onBytes = (done: number) => onProgress({ stage: "weights", name: opened.name, done: Math.min(done, total), total });
   return { signal, onBytes };
 }

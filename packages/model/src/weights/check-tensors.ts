@@ -11,6 +11,13 @@ const derived = /(^|\.)rotary_emb\.inv_freq$/;
  * @throws FormatError naming tensors that are missing, unexpected, or of another shape (both shapes shown)
  */
 export function checkTensors(source: WeightSource, config: ModelConfig): void {
+  // A layer has nine tensors or more; a list of what a wrong number asks for could fill the memory.
+  if (config.layers > source.names.length) {
+    throw new FormatError(
+      `The weights contradict the config: it says ${config.layers} layers, but there are ${source.names.length} tensors in all. ` +
+        "Use the config and the weights of the same model.",
+    );
+  }
   const expected = tensorList(config);
   const given = new Set(source.names);
   const missing = [...expected.keys()].filter((name) => !given.has(name));
