@@ -1,6 +1,6 @@
 /** Types, lint, imports and packages: `npm run check`. */
 import { setUp } from "./ensure-built.mjs";
-import { checkAll } from "./checks.mjs";
 
 setUp();
-checkAll();
+// The checks use installed packages, so they can be loaded only now.
+(await import("./checks.mjs")).checkAll();
