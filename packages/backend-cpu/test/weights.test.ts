@@ -72,6 +72,29 @@ describe("linear on stored weights, against float64 on the same values", async (
     }
   }
 
+  it("one row of numbers that are not finite, or very small, on quantised weights", async () => {
+    const columns = 256;
+    for (const dtype of kinds.filter((name) => name.startsWith("q"))) {
+      const bytes = weightBytes(dtype, 1, columns, 3);
+      const values = toF32(dtype, bytes, columns);
+      const weight = backend.neural.allocateWeight(1, columns, dtype);
+      weight.writeRows(0, bytes);
+      const [x, out] = [backend.allocate("f32", [1, columns]), backend.allocate("f32", [1, 1])];
+      const product = async (input: Float32Array): Promise<number> => {
+        backend.write(x, input);
+        backend.neural.linear({ x, weight, out });
+        return (await backend.read(out))[0] as number;
+      };
+      expect(await product(new Float32Array(columns).fill(NaN, 7, 8)), dtype).toBeNaN();
+      expect(Number.isFinite(await product(new Float32Array(columns).fill(Infinity, 7, 8))), dtype).toBe(false);
+      expect(await product(new Float32Array(columns)), dtype).toBe(0);
+      const tiny = new Float32Array(columns).fill(2 ** -105);
+      const exact = values.reduce((sum, value) => sum + value * 2 ** -105, 0);
+      const terms = values.reduce((sum, value) => sum + Math.abs(value) * 2 ** -105, 0);
+      expect(Math.abs((await product(tiny)) - exact), dtype).toBeLessThanOrEqual((columns + 4) * 2 ** -24 * terms);
+    }
+  });
+
   it("keeps no full f32 copy: a weight takes its stored bytes", () => {
     const before = backend.memory().used;
     for (const dtype of kinds) {

@@ -89,5 +89,6 @@ describe("convertModel", () => {
     const file = join(folder, "a-file");
     await writeFile(file, "x");
     await expect(convertModel(hfFiles(randomModel("llama")), { to: "gguf", out: join(file, "model.gguf") })).rejects.toThrow(/cannot be written/);
+    await expect(convertModel(hfFiles(randomModel("llama")), { to: "gguf", out: folder })).rejects.toThrow(/is no regular file/);
   });
 });

@@ -1,4 +1,4 @@
-/** Every TypeScript example in a README runs to its end against the built packages. */
+/** Every TypeScript example in a README, and every command that needs nothing else, runs against the built packages. */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import ts from "typescript";
@@ -27,4 +27,21 @@ test.each(examples)("$name", { timeout: 180_000 }, async ({ name, code }) => {
   writeFileSync(file, outputText);
   const run = await command(process.execPath, [file], scratch);
   expect(run).toMatchObject({ code: 0, stderr: "" });
+});
+
+/** What an example would have to be given: another model, a file of the user, minutes, or a terminal. */
+const needs = /hf:|\.\/|\.txt|\.safetensors|infllm (demo|chat)/;
+const commands = [root, join(root, "apps/cli")]
+  .flatMap((folder) => [...readFileSync(join(folder, "README.md"), "utf8").matchAll(/^```sh\n([\s\S]*?)^```/gm)])
+  .flatMap(([, lines = ""]) => lines.split("\n").map((line) => line.replace("npm run infllm -- ", "infllm ")))
+  .filter((line) => line.startsWith("infllm ") && !needs.test(line));
+
+test.each(commands)("%s", { timeout: 60_000 }, async (line) => {
+  const words = [...line.matchAll(/"([^"]*)"|\S+/g)].slice(1).map(([word, quoted]) => quoted ?? word);
+  const run = await command(process.execPath, [join(root, "apps/cli/dist/cli.js"), ...words], scratch);
+  expect(run).toMatchObject({ code: 0, stderr: "" });
+});
+
+test("the READMEs show commands that need nothing else", () => {
+  for (const name of ["generate", "inspect", "convert"]) expect(commands.join("\n")).toContain(`infllm ${name}`);
 });

@@ -1,11 +1,12 @@
 import { attend, type AttendResult, type AttentionMode } from "@infllm/attention";
 import { sparseConfigFromHf, sparseConfigToHf, type SparseConfig } from "@infllm/block-selection";
+import { fileSource } from "@infllm/model";
 import { FormatError, formatShape, hostTensor, openSafetensors, writeSafetensors, type HostTensor } from "@infllm/tensor";
 import { Option } from "commander";
 import { readLayerInputs, type LayerInputs } from "../attention/inputs.ts";
 import { openBackend } from "../backends.ts";
 import { BadUsageError, usageErrors } from "../exit-codes.ts";
-import { assertWritable, openFile, readText, writeBytes } from "../files.ts";
+import { assertWritable, readText, writeBytes } from "../files.ts";
 import { breathe, throwIfInterrupted, type Io } from "../io.ts";
 import { backendOption, integerList, jsonOption, largestLength, threadsOption } from "../options.ts";
 import type { RegisterCommand } from "../program.ts";
@@ -60,7 +61,7 @@ export const attention: RegisterCommand = (program, io) => {
 
 async function run(options: Options, io: Io): Promise<void> {
   const config = await readConfig(options);
-  const file = await openFile(options.inputs);
+  const file = await fileSource(options.inputs);
   const inputs = await openSafetensors(file).then(readLayerInputs).finally(() => file.close());
   checkRows(options.rows, inputs.qLength);
   await assertWritable(options.out);

@@ -80,7 +80,6 @@ class Prompts {
     if (this.bitwise) expectSame(`${what}: out`, actual.out, whole.out);
   }
 
-
   /** Rows of `a`, then rows of `b`. */
   join(a: Rows, b: Rows): Rows {
     const budget = blockBudget(this.config);

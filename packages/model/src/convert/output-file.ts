@@ -7,9 +7,12 @@ import type { ByteSink } from "../formats/gguf-writer.ts";
  * @throws NotAvailableError saying what went wrong with the disk
  */
 export async function writeFileWhole(path: string, write: (sink: ByteSink) => Promise<unknown>): Promise<number> {
-  const { mkdir, open, rename, rm } = await import("node:fs/promises");
+  const { mkdir, open, rename, rm, stat } = await import("node:fs/promises");
   const { dirname } = await import("node:path");
   const temporary = `${path}.part`;
+  const present = await stat(path).catch(() => undefined);
+  // Renaming onto a device or a pipe would replace it.
+  if (present && !present.isFile()) throw new NotAvailableError(`${path} is no regular file; choose another name for the output.`);
   let bytes = 0;
   try {
     await disk(path, mkdir(dirname(path), { recursive: true }));

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -35,6 +36,12 @@ describe("files on disk", () => {
     await expect(fileSource(join(folder, "nothing"))).rejects.toThrow(/nothing does not exist/);
     await expect(fileSource(join(folder, "sub"))).rejects.toThrow(NotAvailableError);
     await expect(fileSource(join(folder, "config.json", "x"))).rejects.toThrow(/a part of the path is a file/);
+  });
+
+  it.skipIf(process.platform === "win32")("are regular files: a pipe is refused, not waited for (Windows has no mkfifo)", async () => {
+    const pipe = join(folder, "pipe.gguf");
+    execFileSync("mkfifo", [pipe]);
+    await expect(openModelFiles(pipe)).rejects.toThrow(/pipe.gguf is no regular file/);
   });
 
   it("say so when they shrink while open", async () => {

@@ -27,16 +27,17 @@ export function fileError(path: string, cause: unknown): NotAvailableError {
 
 /** A file on disk, read by range. @throws NotAvailableError when it cannot be opened */
 export async function fileSource(path: string): Promise<ByteSource> {
-  const { open } = await import("node:fs/promises");
-  const handle = await open(path, "r").catch((cause: unknown) => {
+  const { open, stat } = await import("node:fs/promises");
+  const fail = (cause: unknown): never => {
     throw fileError(path, cause);
-  });
-  const stat = await handle.stat();
-  if (!stat.isFile()) {
-    await handle.close();
-    throw new NotAvailableError(`${path} is no regular file; a file is needed.`);
+  };
+  // Before opening: a pipe that nobody writes to would be waited for without an end.
+  const found = await stat(path).catch(fail);
+  if (!found.isFile()) {
+    throw new NotAvailableError(`${path} is ${found.isDirectory() ? "a folder" : "no regular file"}, a file is needed.`);
   }
-  const { size } = stat;
+  const handle = await open(path, "r").catch(fail);
+  const { size } = await handle.stat();
   let closed = false;
   return {
     name: path,
@@ -45,9 +46,7 @@ export async function fileSource(path: string): Promise<ByteSource> {
       assertRange({ name: path, size }, from, to);
       const bytes = new Uint8Array(to - from);
       for (let done = 0; done < bytes.length; ) {
-        const { bytesRead } = await handle.read(bytes, done, bytes.length - done, from + done).catch((cause: unknown) => {
-          throw fileError(path, cause);
-        });
+        const { bytesRead } = await handle.read(bytes, done, bytes.length - done, from + done).catch(fail);
         if (bytesRead === 0) {
           throw new FormatError(`${path} ended at byte ${from + done}; it had ${size} when opened. Something shortened it; fetch it again.`);
         }

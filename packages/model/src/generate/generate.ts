@@ -85,7 +85,7 @@ function checkPrompt(generation: Generation): void {
         "Shorten it, or load the model with a larger contextLength.",
     );
   }
-    const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
+  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
   if (wrong !== undefined) {
     throw new ConfigError(`The prompt has the token id ${wrong}; the model has ids from 0 to ${vocabulary - 1}.`);
   }
