@@ -11,6 +11,8 @@ export function library({ entry, ...rest }) {
     clean: true,
     splitting: false,
     treeshake: true,
+    // Bundlers for browsers recognise Node modules, which are only ever loaded lazily, by their node: prefix.
+    removeNodeProtocol: false,
     ...rest,
   });
 }
