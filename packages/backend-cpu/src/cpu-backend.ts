@@ -9,6 +9,7 @@ import { Machine } from "./wasm/machine.ts";
 import { MAXIMUM_BYTES, Memory } from "./wasm/memory.ts";
 import { Threads } from "./wasm/threads.ts";
 import { startWorker } from "./wasm/workers.ts";
+import type { RunningWorker, WorkerInput } from "./wasm/workers.ts";
 import { wasmBackend } from "./wasm/wasm-backend.ts";
 import type { CpuBackend } from "./wasm/wasm-backend.ts";
 
@@ -53,9 +54,7 @@ export async function cpuBackend(options: CpuOptions = {}): Promise<CpuBackend> 
   }
   const memory = reserve(memoryLimit, shared, limitations);
   const module = await compileKernels(instructions, shared);
-  const workers = await Promise.all(
-    Array.from({ length: shared ? wanted - 1 : 0 }, (_, i) => startWorker({ module, memory: memory.wasm, index: i + 1 })),
-  );
+  const workers = await startWorkers(shared ? wanted - 1 : 0, { module, memory: memory.wasm }, limitations);
   const pool = new Threads(memory.wasm.buffer, instantiateKernels(module, memory.wasm), workers);
   return wasmBackend(new Machine(memory, pool), capabilitiesOf(instructions, pool.count, limitations));
 }
@@ -70,6 +69,24 @@ function checkOptions(threads: number | undefined, simd: string, memoryLimit: nu
   if (!(memoryLimit >= LEAST_BYTES)) {
     throw new ConfigError(`cpuBackend: memoryLimit is ${memoryLimit}; it must be at least ${LEAST_BYTES} bytes.`);
   }
+}
+
+/** All workers, or none where one cannot start: their parts of the scratch memory are numbered without gaps. */
+async function startWorkers(
+  count: number,
+  shared: Omit<WorkerInput, "index">,
+  limitations: string[],
+): Promise<readonly RunningWorker[]> {
+  const started = await Promise.allSettled(Array.from({ length: count }, (_, i) => startWorker({ ...shared, index: i + 1 })));
+  const failure = started.find((result) => result.status === "rejected");
+  const running = started.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
+  if (failure === undefined) return running;
+  await Promise.all(running.map((worker) => worker.stop()));
+  limitations.push(
+    `One thread only: a worker thread could not start (${String(failure.reason)}). ` +
+      "Allow workers (Node: --allow-worker beside --permission; browsers: worker-src blob: in the page's content security policy).",
+  );
+  return [];
 }
 
 /** Undefined stands for the plain reference. */

@@ -45,7 +45,10 @@ const RELAXED_PROBE = 40;
 const said = (backend: CpuBackend): string => backend.capabilities.limitations.join("\n");
 
 describe("fallbacks", () => {
-  afterEach(() => vi.unstubAllGlobals());
+  afterEach(() => {
+    vi.unstubAllGlobals();
+    vi.restoreAllMocks();
+  });
 
   it("uses the best there is and says what is missing", async () => {
     const backend = await cpuBackend({ threads: 2 });
@@ -60,6 +63,19 @@ describe("fallbacks", () => {
     const backend = await cpuBackend({ threads: 2 });
     expect(backend.capabilities.description).toContain("1 thread");
     expect(said(backend)).toMatch(/One thread only.*Cross-Origin-Opener-Policy/);
+    await works(backend);
+  });
+
+  it("workers that may not start: one thread", async () => {
+    const { getBuiltinModule } = process;
+    function Forbidden(): never {
+      throw new Error("Access to this API has been restricted");
+    }
+    vi.spyOn(process, "getBuiltinModule").mockImplementation(((name: string) =>
+      name === "node:worker_threads" ? { Worker: Forbidden } : getBuiltinModule(name)) as typeof getBuiltinModule);
+    const backend = await cpuBackend({ threads: 3 });
+    expect(backend.capabilities.description).toContain("1 thread");
+    expect(said(backend)).toMatch(/One thread only: a worker thread could not start.*restricted.*--allow-worker/);
     await works(backend);
   });
 

@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { OutOfMemoryError, UsageError } from "@infllm/tensor";
 import { sparseConfig, blockBudget } from "@infllm/block-selection";
+import type { SequenceBatch } from "@infllm/block-selection";
 import { cpuBackend } from "../src/index.ts";
 
 describe("memory", () => {
@@ -41,7 +42,8 @@ describe("memory", () => {
 
   it("attention at 32k tokens, 16 query heads, 1 KV head of 64 takes scratch far below 64 MiB", async () => {
     const backend = await cpuBackend({ threads: 2 });
-    const [length, rows, heads, headDim] = [32768, 16, 16, 64];
+    const [length, rows, heads, headDim] = [32768, 8192, 16, 64];
+    const denseRows = 16;
     const config = sparseConfig({ windowSize: 512, topk: 16 });
     const cache = backend.selection.allocateCache({ pages: length / 64, kvHeads: 1, headDim, blockSize: 64, dtype: "f32", sparse: config });
     const lists = {
@@ -66,12 +68,16 @@ describe("memory", () => {
       backend.selection.appendKv({ k: kv, v: kv, cache, batch });
       backend.selection.compressKeys({ cache, batch });
     }
-    backend.write(lists.queryStarts, Int32Array.of(0, rows));
-    backend.write(lists.queryPositions, Int32Array.of(length - rows));
-    const batch = { sequences: 1, rows, maxQueryLength: rows, maxKvLength: length, ...lists };
-    backend.selection.selectBlocks({ q, cache, batch, scale: 0.125, blockIndices });
-    backend.attention.attendBlocks({ q, cache, batch, scale: 0.125, blockIndices, out });
-    backend.attention.attendDense({ q, cache, batch, scale: 0.125, out });
+    const batchOf = (count: number): SequenceBatch => {
+      backend.write(lists.queryStarts, Int32Array.of(0, count));
+      backend.write(lists.queryPositions, Int32Array.of(length - count));
+      return { sequences: 1, rows: count, maxQueryLength: count, maxKvLength: length, ...lists };
+    };
+    const all = batchOf(rows);
+    backend.selection.selectBlocks({ q, cache, batch: all, scale: 0.125, blockIndices });
+    backend.attention.attendBlocks({ q, cache, batch: all, scale: 0.125, blockIndices, out });
+    const some = { rows: [rows - denseRows, rows] } as const;
+    backend.attention.attendDense({ q: q.view(some), cache, batch: batchOf(denseRows), scale: 0.125, out: out.view(some) });
     expect(((await backend.read(out)) as Float32Array).every(Number.isFinite)).toBe(true);
     expect(backend.memory().used - before).toBeLessThan(2 * 2 ** 20);
     await backend.close();

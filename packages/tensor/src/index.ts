@@ -2,6 +2,7 @@
 export * from "./backend.ts";
 export * from "./neural-ops.ts";
 export * from "./errors.ts";
+export * from "./device-checks.ts";
 // Numbers, shapes and tensors in host memory.
 export * from "./dtype.ts";
 export * from "./half.ts";
@@ -12,5 +13,6 @@ export * from "./host-tensor.ts";
 export * from "./random.ts";
 // Files.
 export * from "./byte-source.ts";
+export * from "./stored-rows.ts";
 export * from "./safetensors-header.ts";
 export * from "./safetensors.ts";

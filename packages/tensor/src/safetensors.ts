@@ -5,7 +5,8 @@ import { FormatError, NotAvailableError, ShapeError, UnsupportedError } from "./
 import type { HostTensor } from "./host-tensor.ts";
 import { readSafetensorsHeader } from "./safetensors-header.ts";
 import type { SafetensorsEntry, SafetensorsHeader } from "./safetensors-header.ts";
-import { asMatrix, formatShape, rowBytes, tensorBytes } from "./shape.ts";
+import { formatShape, rowBytes, tensorBytes } from "./shape.ts";
+import { rowRange } from "./stored-rows.ts";
 
 export interface SafetensorsFile extends SafetensorsHeader {
   readonly name: string;
@@ -53,24 +54,6 @@ function findEntry(file: string, header: SafetensorsHeader, name: string): Safet
   const names = [...header.tensors.keys()];
   const some = names.slice(0, 8).join(", ") + (names.length > 8 ? `, … (${names.length} in all)` : "");
   throw new NotAvailableError(`${file} has no tensor "${name}"; it has ${names.length === 0 ? "none" : some}.`);
-}
-
-function rowRange(
-  file: string,
-  name: string,
-  entry: SafetensorsEntry,
-  rowFrom = 0,
-  rowTo?: number,
-): { from: number; to: number } {
-  const { rows, columns } = asMatrix(entry.shape);
-  const last = rowTo ?? rows;
-  if (!Number.isInteger(rowFrom) || !Number.isInteger(last) || rowFrom < 0 || rowFrom > last || last > rows) {
-    throw new ShapeError(
-      `${file}: rows ${rowFrom} to ${last} of tensor "${name}" ${formatShape(entry.shape)} were asked for; it has ${rows}.`,
-    );
-  }
-  const bytes = rowBytes(entry.dtype, columns);
-  return { from: entry.offset + rowFrom * bytes, to: entry.offset + last * bytes };
 }
 
 const fileTypeNames: Partial<Record<DType, string>> = {

@@ -41,9 +41,11 @@ export function selectBlocks(machine: Machine, { q, cache, batch, scale, blockIn
     const windowRoom = roundUp(Math.ceil(longest / sparse.kernelStride), WINDOW_CHUNK);
     const blockRoom = roundUp(blocks, 8);
     const unitBytes = aligned(4 * (2 * roundUp(tokens * group, 8) + tokens * windowRoom));
-    const tiles = sequences.tiles(tokens, (count) => count * kvHeads * unitBytes);
+    const partsOf = (units: number): number => (units < machine.threadCount ? Math.ceil(machine.threadCount / units) : 1);
+    // Units cut into parts share their buffers. There are fewer of them than threads: this never grows with the rows.
+    const tiles = sequences.tiles(tokens, (count) => (partsOf(count * kvHeads) > 1 ? count * kvHeads * unitBytes : 0));
     const units = tiles.count * kvHeads;
-    const parts = units < machine.threadCount ? Math.ceil(machine.threadCount / units) : 1;
+    const parts = partsOf(units);
     const at = layer.addresses;
     const words = Int32Array.of(
       query.address, query.rowStride, kvHeads, group, headDim, blockSize, f32Word(scale * LOG2E),

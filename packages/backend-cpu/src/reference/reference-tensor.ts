@@ -1,5 +1,5 @@
 /** Tensors of the reference backend: typed arrays in host memory. */
-import { ShapeError, UnsupportedError, UsageError, elementCount, formatShape, isQuantized, tensorBytes } from "@infllm/tensor";
+import { ShapeError, UnsupportedError, UsageError, elementCount, emptyArray, formatShape, isQuantized, regionBounds, tensorBytes } from "@infllm/tensor";
 import type { DType, DeviceTensor, HostArray, Region } from "@infllm/tensor";
 import type { Memory } from "./memory.ts";
 
@@ -33,14 +33,13 @@ export class ReferenceTensor implements DeviceTensor {
     }
     const what = `A tensor of ${dtype} ${formatShape(shape)}`;
     const length = elementCount(shape);
-    const taken = memory.take(what, tensorBytes(dtype, shape), () => hostArray(dtype, length));
+    const taken = memory.take(what, tensorBytes(dtype, shape), () => emptyArray(dtype, length));
     const storage: Storage = { ...taken, released: false };
     return new ReferenceTensor(dtype, [...shape], elementCount(shape.slice(1)), 0, storage, false);
   }
 
-  view({ rows, columns }: Region): ReferenceTensor {
-    const [fromRow, toRow] = span("rows", rows, this.rows, this.shape);
-    const [fromColumn, toColumn] = span("columns", columns, this.columns, this.shape);
+  view(region: Region): ReferenceTensor {
+    const { rows: [fromRow, toRow], columns: [fromColumn, toColumn] } = regionBounds(this.shape, region);
     const offset = this.offset + fromRow * this.rowStride + fromColumn;
     const shape = [toRow - fromRow, toColumn - fromColumn];
     return new ReferenceTensor(this.dtype, shape, this.rowStride, offset, this.storage, true);
@@ -63,7 +62,7 @@ export class ReferenceTensor implements DeviceTensor {
 
   /** Copies whole rows in. @throws ShapeError, UsageError */
   write(data: HostArray, rowOffset: number): void {
-    const own = hostArray(this.dtype, 0).constructor;
+    const own = emptyArray(this.dtype, 0).constructor;
     if (data.constructor !== own) {
       throw new ShapeError(`write: a tensor of ${this.dtype} takes ${own.name} data; ${data.constructor.name} was given.`);
     }
@@ -80,38 +79,8 @@ export class ReferenceTensor implements DeviceTensor {
 
   /** All elements, in a new array without the gaps of a column view. */
   toHost(): HostArray {
-    const copy = hostArray(this.dtype, this.rows * this.columns);
+    const copy = emptyArray(this.dtype, this.rows * this.columns);
     for (let r = 0; r < this.rows; r++) copy.set(this.row(r), r * this.columns);
     return copy;
   }
-}
-
-function hostArray(dtype: DType, length: number): HostArray {
-  switch (dtype) {
-    case "f32":
-      return new Float32Array(length);
-    case "i32":
-      return new Int32Array(length);
-    case "u32":
-      return new Uint32Array(length);
-    case "f16":
-    case "bf16":
-      return new Uint16Array(length);
-    default:
-      return new Uint8Array(length);
-  }
-}
-
-function span(
-  axis: string,
-  given: readonly [number, number] | undefined,
-  size: number,
-  shape: readonly number[],
-): readonly [number, number] {
-  if (given === undefined) return [0, size];
-  const [from, to] = given;
-  if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || to < from || to > size) {
-    throw new ShapeError(`view: ${axis} [${from}, ${to}) are not inside a tensor of ${formatShape(shape)}, which has ${size}.`);
-  }
-  return given;
 }

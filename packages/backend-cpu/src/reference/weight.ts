@@ -1,5 +1,5 @@
 /** Weight matrices of the reference backend: decoded to f32 when written. */
-import { ShapeError, UnsupportedError, UsageError, dtypeInfo, rowBytes, toF32 } from "@infllm/tensor";
+import { UsageError, checkWeightShape, rowBytes, toF32, writtenRows } from "@infllm/tensor";
 import type { WeightDType, WeightMatrix } from "@infllm/tensor";
 import type { Memory } from "./memory.ts";
 
@@ -15,27 +15,14 @@ export class ReferenceWeight implements WeightMatrix {
     readonly columns: number,
     readonly dtype: WeightDType,
   ) {
-    const { blockElements } = dtypeInfo(dtype);
-    if (!Number.isInteger(rows) || !Number.isInteger(columns) || rows < 1 || columns < 1) {
-      throw new ShapeError(`allocateWeight: [${rows}, ${columns}] is no matrix; both must be positive integers.`);
-    }
-    if (columns % blockElements !== 0) {
-      throw new UnsupportedError(
-        `allocateWeight: ${columns} columns cannot be stored as ${dtype}, whose blocks hold ${blockElements} numbers. Use f16 or bf16.`,
-      );
-    }
+    checkWeightShape(rows, columns, dtype);
     this.bytes = rows * columns * 4;
     this.#memory = memory.f32(`A weight [${rows}, ${columns}]`, rows * columns);
   }
 
   writeRows(from: number, data: Uint8Array): void {
+    const count = writtenRows(this, from, data);
     const bytes = rowBytes(this.dtype, this.columns);
-    const count = data.length / bytes;
-    if (!Number.isInteger(count) || !Number.isInteger(from) || from < 0 || from + count > this.rows) {
-      throw new ShapeError(
-        `writeRows: ${data.length} bytes at row ${from} are not whole rows of ${bytes} bytes (${this.dtype}) inside ${this.rows} rows.`,
-      );
-    }
     for (let r = 0; r < count; r++) {
       this.row(from + r).set(toF32(this.dtype, data.subarray(r * bytes, (r + 1) * bytes), this.columns));
     }

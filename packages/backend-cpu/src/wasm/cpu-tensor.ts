@@ -1,5 +1,5 @@
 /** Tensors in the WASM memory. */
-import { ShapeError, UnsupportedError, UsageError, dtypeInfo, elementCount, formatShape, isQuantized, tensorBytes } from "@infllm/tensor";
+import { ShapeError, UnsupportedError, UsageError, dtypeInfo, elementCount, emptyArray, formatShape, isQuantized, regionBounds, tensorBytes } from "@infllm/tensor";
 import type { DType, DeviceTensor, HostArray, Region } from "@infllm/tensor";
 import type { Allocation, Memory } from "./memory.ts";
 
@@ -52,9 +52,8 @@ export class CpuTensor implements DeviceTensor {
     }
   }
 
-  view({ rows, columns }: Region): CpuTensor {
-    const [fromRow, toRow] = span("rows", rows, this.rows, this.shape);
-    const [fromColumn, toColumn] = span("columns", columns, this.columns, this.shape);
+  view(region: Region): CpuTensor {
+    const { rows: [fromRow, toRow], columns: [fromColumn, toColumn] } = regionBounds(this.shape, region);
     const { blockBytes } = dtypeInfo(this.dtype);
     const start = this.start + (fromRow * this.rowStride + fromColumn) * blockBytes;
     return new CpuTensor(this.dtype, [toRow - fromRow, toColumn - fromColumn], this.rowStride, start, this.storage, true);
@@ -69,7 +68,7 @@ export class CpuTensor implements DeviceTensor {
   /** Copies whole rows in. @throws ShapeError, UsageError */
   write(data: HostArray, rowOffset: number): void {
     this.assertAlive();
-    const own = hostArray(this.dtype, 0).constructor;
+    const own = emptyArray(this.dtype, 0).constructor;
     if (data.constructor !== own) {
       throw new ShapeError(`write: a tensor of ${this.dtype} takes ${own.name} data; ${data.constructor.name} was given.`);
     }
@@ -86,7 +85,7 @@ export class CpuTensor implements DeviceTensor {
   /** All elements, in a new array without the gaps of a column view. */
   toHost(): HostArray {
     this.assertAlive();
-    const copy = hostArray(this.dtype, this.rows * this.columns);
+    const copy = emptyArray(this.dtype, this.rows * this.columns);
     const bytes = new Uint8Array(copy.buffer);
     this.#eachSpan(0, this.rows, (at, from, to) => bytes.set(this.storage.memory.u8.subarray(at, at + to - from), from));
     return copy;
@@ -100,34 +99,4 @@ export class CpuTensor implements DeviceTensor {
     if (stride === width) copy(this.start + row * stride, 0, rows * width);
     else for (let r = 0; r < rows; r++) copy(this.start + (row + r) * stride, r * width, (r + 1) * width);
   }
-}
-
-function hostArray(dtype: DType, length: number): HostArray {
-  switch (dtype) {
-    case "f32":
-      return new Float32Array(length);
-    case "i32":
-      return new Int32Array(length);
-    case "u32":
-      return new Uint32Array(length);
-    case "f16":
-    case "bf16":
-      return new Uint16Array(length);
-    default:
-      return new Uint8Array(length);
-  }
-}
-
-function span(
-  axis: string,
-  given: readonly [number, number] | undefined,
-  size: number,
-  shape: readonly number[],
-): readonly [number, number] {
-  if (given === undefined) return [0, size];
-  const [from, to] = given;
-  if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || to < from || to > size) {
-    throw new ShapeError(`view: ${axis} [${from}, ${to}) are not inside a tensor of ${formatShape(shape)}, which has ${size}.`);
-  }
-  return given;
 }

@@ -2,7 +2,7 @@
  * Weight matrices in the WASM memory: f32, f16 and bf16 in panels of 8 rows, [rows / 8][columns][8], quantised rows as
  * they came. No weight is kept in any other form.
  */
-import { ShapeError, UnsupportedError, UsageError, dtypeInfo, isQuantized, rowBytes } from "@infllm/tensor";
+import { UsageError, checkWeightShape, isQuantized, rowBytes, writtenRows } from "@infllm/tensor";
 import type { WeightDType, WeightMatrix } from "@infllm/tensor";
 import { op } from "../abi.ts";
 import type { Machine } from "./machine.ts";
@@ -22,15 +22,7 @@ export class CpuWeight implements WeightMatrix {
     readonly columns: number,
     readonly dtype: WeightDType,
   ) {
-    const { blockElements } = dtypeInfo(dtype);
-    if (!Number.isInteger(rows) || !Number.isInteger(columns) || rows < 1 || columns < 1) {
-      throw new ShapeError(`allocateWeight: [${rows}, ${columns}] is no matrix; both must be positive integers.`);
-    }
-    if (columns % blockElements !== 0) {
-      throw new UnsupportedError(
-        `allocateWeight: ${columns} columns cannot be stored as ${dtype}, whose blocks hold ${blockElements} numbers. Use f16 or bf16.`,
-      );
-    }
+    checkWeightShape(rows, columns, dtype);
     const stored = isQuantized(dtype) ? rows : Math.ceil(rows / 8) * 8;
     this.bytes = stored * rowBytes(dtype, columns);
     this.#allocation = machine.memory.take(`A weight [${rows}, ${columns}] of ${dtype}`, this.bytes);
@@ -48,13 +40,8 @@ export class CpuWeight implements WeightMatrix {
 
   writeRows(from: number, data: Uint8Array): void {
     this.machine.use();
+    const count = writtenRows(this, from, data);
     const bytes = rowBytes(this.dtype, this.columns);
-    const count = data.length / bytes;
-    if (!Number.isInteger(count) || !Number.isInteger(from) || from < 0 || from + count > this.rows) {
-      throw new ShapeError(
-        `writeRows: ${data.length} bytes at row ${from} are not whole rows of ${bytes} bytes (${this.dtype}) inside ${this.rows} rows.`,
-      );
-    }
     if (isQuantized(this.dtype)) this.machine.memory.u8.set(data, this.address + from * bytes);
     else this.#pack(from, count, data, bytes);
   }

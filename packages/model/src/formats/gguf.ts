@@ -1,5 +1,5 @@
 /** Reading GGUF files: typed access to metadata, tensors by rows. Header rules are in gguf-header.ts. */
-import { FormatError, NotAvailableError, ShapeError, UnsupportedError, asMatrix, formatShape, rowBytes } from "@infllm/tensor";
+import { FormatError, NotAvailableError, UnsupportedError, rowRange } from "@infllm/tensor";
 import type { ByteSource } from "@infllm/tensor";
 import { readGgufHeader } from "./gguf-header.ts";
 import type { GgufEntry, GgufHeader } from "./gguf-header.ts";
@@ -90,22 +90,4 @@ function findEntry(file: string, header: GgufHeader, name: string): GgufEntry {
     );
   }
   throw new NotAvailableError(`${file} has no tensor "${name}" among its ${header.tensors.size + header.unreadable.size}.`);
-}
-
-function rowRange(
-  file: string,
-  name: string,
-  entry: GgufEntry,
-  rowFrom = 0,
-  rowTo?: number,
-): { from: number; to: number } {
-  const { rows, columns } = asMatrix(entry.shape);
-  const last = rowTo ?? rows;
-  if (!Number.isInteger(rowFrom) || !Number.isInteger(last) || rowFrom < 0 || rowFrom > last || last > rows) {
-    throw new ShapeError(
-      `${file}: rows ${rowFrom} to ${last} of tensor "${name}" ${formatShape(entry.shape)} were asked for; it has ${rows}.`,
-    );
-  }
-  const bytes = rowBytes(entry.dtype, columns);
-  return { from: entry.offset + rowFrom * bytes, to: entry.offset + last * bytes };
 }

@@ -150,7 +150,7 @@ export class Runner {
     const { backend, activations } = this.#network;
     this.#state.set([{ sequence: this.#sequence, count: ids.length }]);
     backend.write(activations.ids, Int32Array.from(ids));
-    this.#cached.push(...ids);
+    for (const id of ids) this.#cached.push(id);
   }
 
   #writeDraw({ temperature, topK, topP, uniform }: Draw): void {
