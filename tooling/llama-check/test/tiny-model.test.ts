@@ -12,6 +12,8 @@ const reference = new URL("../../../packages/tiny-model/reference/reference.json
 const { prompts } = JSON.parse(await readFile(reference, "utf8")) as {
   prompts: { name: string; chat: boolean; prompt?: string; ids: number[] }[];
 };
+// The third prompt lies in a file of its own: 6k tokens, more than the context that this check pays for.
+const short = prompts.flatMap(({ prompt, ...rest }) => (prompt === undefined ? [] : [{ ...rest, prompt }]));
 const TOKENS = 24;
 
 /** The embedded model, written by `convertModel`, read by llama.cpp and by us: same ids, same greedy tokens. */
@@ -43,8 +45,7 @@ describe.skipIf(missing !== undefined)(`the embedded model in llama.cpp${missing
         await ours.close();
       });
 
-      for (const { name, chat, prompt, ids } of prompts) {
-        if (prompt === undefined) continue;
+      for (const { name, chat, prompt, ids } of short) {
         it(`${name}: the same token ids`, () => {
           const text = chat ? `<|bos|><|user|>${prompt}<|assistant|>` : `<|bos|>${prompt}`;
           expect(llama.tokenize(text)).toEqual(ids);
