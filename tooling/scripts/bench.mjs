@@ -3,5 +3,5 @@ import { join } from "node:path";
 import { ensureBuilt } from "./ensure-built.mjs";
 import { root, run } from "./pnpm.mjs";
 
-ensureBuilt();
+ensureBuilt("@infllm/bench");
 run(process.execPath, [join(root, "apps/bench/dist/main.js"), ...process.argv.slice(2)], { shell: false });

@@ -2,11 +2,12 @@
  * Imports point one way. Every package may import what the table allows and its own manifest declares, nothing else;
  * circular imports between files are the linter's `import/no-cycle`.
  */
-import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { readFileSync, readdirSync } from "node:fs";
 import { builtinModules } from "node:module";
 import { join, relative } from "node:path";
 import ts from "typescript";
 import { root } from "./pnpm.mjs";
+import { workspacePackages } from "./workspace.mjs";
 
 const contracts = ["@infllm/tensor", "@infllm/block-selection", "@infllm/attention"];
 /** Workspace packages that each package's sources may import. Tests and build files may import anything declared. */
@@ -25,16 +26,6 @@ export function checkImports() {
   if (problems.length === 0) return;
   console.error(problems.join("\n"));
   process.exit(1);
-}
-
-/** Every package of the workspace: `{ folder, manifest }`. */
-export function workspacePackages() {
-  return ["packages", "apps", "tooling"].flatMap((group) =>
-    readdirSync(join(root, group))
-      .map((name) => join(root, group, name))
-      .filter((folder) => existsSync(join(folder, "package.json")))
-      .map((folder) => ({ folder, manifest: JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) })),
-  );
 }
 
 function packageProblems({ folder, manifest }) {

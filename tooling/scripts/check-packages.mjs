@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join, relative } from "node:path";
 import { root } from "./pnpm.mjs";
-import { workspacePackages } from "./check-imports.mjs";
+import { workspacePackages } from "./workspace.mjs";
 
 export function checkPackages() {
   const problems = workspacePackages().flatMap(({ folder, manifest }) => {

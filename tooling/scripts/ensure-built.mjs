@@ -7,11 +7,11 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { pnpm, root } from "./pnpm.mjs";
+import { neededBy } from "./workspace.mjs";
 
 const toStderr = { stdio: ["ignore", 2, 2] };
 const stampFolder = join(root, "node_modules", ".infllm");
 const installStamp = join(stampFolder, "installed");
-const buildStamp = join(stampFolder, "built");
 
 export function setUp() {
   requireNode();
@@ -19,11 +19,16 @@ export function setUp() {
   build();
 }
 
-/** Set-up for commands that only run what is built. */
-export function ensureBuilt() {
+/** Set-up for a command that only runs what is built: the package `name` and what it needs. */
+export function ensureBuilt(name) {
   requireNode();
   if (!installed()) install();
-  if (!built()) build();
+  const stamp = join(stampFolder, `built-${name}`);
+  if (built(name, stamp)) return;
+  const started = new Date();
+  build(`--filter=${name}...`);
+  writeFileSync(stamp, "");
+  utimesSync(stamp, started, started);
 }
 
 function requireNode() {
@@ -48,27 +53,18 @@ function install() {
   writeFileSync(installStamp, lockfileHash());
 }
 
-function build() {
+function build(...filters) {
   console.error("infllm: building packages");
-  const started = new Date();
-  pnpm(["exec", "turbo", "run", "build", "--output-logs=errors-only", "--log-order=grouped"], {
+  pnpm(["exec", "turbo", "run", "build", ...filters, "--output-logs=errors-only", "--log-order=grouped"], {
     ...toStderr,
     env: { ...process.env, TURBO_TELEMETRY_DISABLED: "1", DO_NOT_TRACK: "1" },
   });
-  writeFileSync(buildStamp, "");
-  utimesSync(buildStamp, started, started);
 }
 
-function built() {
-  if (!existsSync(buildStamp)) return false;
-  const since = statSync(buildStamp).mtimeMs;
-  for (const group of ["packages", "apps", "tooling"])
-    for (const name of readdirSync(join(root, group))) {
-      const folder = join(root, group, name);
-      const unbuilt = existsSync(join(folder, "tsup.config.ts")) && !existsSync(join(folder, "dist"));
-      if (unbuilt || newerThan(folder, since)) return false;
-    }
-  return true;
+function built(name, stamp) {
+  if (!existsSync(stamp)) return false;
+  const since = statSync(stamp).mtimeMs;
+  return neededBy(name).every(({ folder }) => existsSync(join(folder, "dist")) && !newerThan(folder, since));
 }
 
 function newerThan(path, since) {

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { ensureBuilt } from "./ensure-built.mjs";
 import { root } from "./pnpm.mjs";
 
-ensureBuilt();
+ensureBuilt("infllm");
 const child = spawn(process.execPath, [join(root, "apps/cli/dist/cli.js"), ...process.argv.slice(2)], {
   stdio: "inherit",
   cwd: process.env.INIT_CWD ?? process.cwd(),
