@@ -16,6 +16,7 @@ const allowed = {
   "@infllm/block-selection": ["@infllm/tensor"],
   "@infllm/attention": ["@infllm/tensor", "@infllm/block-selection"],
   "@infllm/backend-cpu": contracts,
+  "@infllm/backend-cuda": contracts,
   "@infllm/model": [...contracts, "@infllm/tiny-model"],
   "@infllm/tiny-model": [],
   "@infllm/conformance": contracts,

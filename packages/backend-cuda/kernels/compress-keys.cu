@@ -1,0 +1,48 @@
+// Fine and coarse keys: means of runs of cached keys, for the windows that end within the batch's query rows.
+#include "common/batch.cuh"
+#include "common/types.cuh"
+
+// Block (i, kv head, sequence) writes the i-th cell that can end in the sequence's query rows: its fine key, and its
+// coarse key when a coarse window ends there. Thread x owns elements 2x and 2x+1.
+//   keys   [pages, kvHeads, blockSize, headDim]
+//   fine   [pages, kvHeads, blockSize / stride, headDim]
+//   coarse [pages, kvHeads, max(1, blockSize / (4 stride)), headDim]
+// `span` is a window's length in cells (kernelSize / kernelStride).
+template <typename T>
+__device__ void compress_keys(const T* keys, T* fine, T* coarse, Batch batch, int block_size, int stride, int span) {
+  const int sequence = blockIdx.z, head = blockIdx.y, heads = gridDim.y, pairs = blockDim.x;
+  const int from = batch.query_positions[sequence];
+  const int to = from + batch.query_starts[sequence + 1] - batch.query_starts[sequence];
+  const int cell = from / stride + blockIdx.x;  // ends at token cell * stride + stride - 1
+  const int end = cell * stride + stride - 1;
+  if (end < from || end >= to) return;
+  const int* pages = batch.page_table + static_cast<int64_t>(sequence) * batch.max_pages;
+  const uint32_t* in = reinterpret_cast<const uint32_t*>(keys);
+  auto mean = [&](int tokens) {
+    float2 sum = make_float2(0.f, 0.f);
+    for (int token = end + 1 - tokens; token <= end; token++) {
+      const int64_t page = pages[token / block_size];
+      const float2 x = unpack<T>(in[((page * heads + head) * block_size + token % block_size) * pairs + threadIdx.x]);
+      sum.x += x.x;
+      sum.y += x.y;
+    }
+    return pack<T>(sum.x / tokens, sum.y / tokens);
+  };
+  auto store = [&](T* to_keys, int every, int tokens) {
+    const int slots = max(1, block_size / every);
+    const int64_t page = pages[end / block_size];
+    const int slot = (end % block_size) / every;
+    reinterpret_cast<uint32_t*>(to_keys)[((page * heads + head) * slots + slot) * pairs + threadIdx.x] = mean(tokens);
+  };
+  if (cell >= span - 1) store(fine, stride, span * stride);
+  if ((cell + 1) % 4 == 0 && cell >= 4 * span - 1) store(coarse, 4 * stride, 4 * span * stride);
+}
+
+extern "C" __global__ void compress_keys_bf16(const bf16* keys, bf16* fine, bf16* coarse, Batch batch, int block_size,
+                                              int stride, int span) {
+  compress_keys(keys, fine, coarse, batch, block_size, stride, span);
+}
+extern "C" __global__ void compress_keys_f16(const f16* keys, f16* fine, f16* coarse, Batch batch, int block_size,
+                                             int stride, int span) {
+  compress_keys(keys, fine, coarse, batch, block_size, stride, span);
+}

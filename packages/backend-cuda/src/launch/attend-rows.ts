@@ -1,0 +1,82 @@
+/** Attention of a few rows, spread over the whole chip: kernels/decode-attend.cu. */
+import type { KernelArgs } from "../kernel-args.ts";
+import type { Machine } from "../machine.ts";
+import { rowsVariant } from "../paths.ts";
+import type { AttendJob } from "./attend-job.ts";
+import { gathered, packedBytes, scattered } from "./queries.ts";
+
+/** Warps of a block of threads, and of one in a cluster; each takes 64 * headDim bytes of shared memory. */
+const WARPS = 4;
+const CLUSTER_WARPS = 12;
+const CLUSTER = 16;
+/** Clusters that run at the same time: a cluster takes 16 multiprocessors of one of the chip's 7 or 8 parts. */
+const MOST_CLUSTERS = 6;
+/** Room for the query heads of a KV head. */
+const HEADS = 16;
+/** Blocks of threads per multiprocessor: many short lists gain from fewer parts to add up, measured at 32k to 512k. */
+const WAVES = { chosen: 0.75, all: 3 } as const;
+
+/**
+ * Over selected blocks and on Hopper, one cluster a (row, KV head) keeps its parts in shared memory: 7.9 us at 96 blocks.
+ * Else partial results go through device memory and are added up by a second kernel: 6.6 and 3.2 us.
+ */
+export function attendByRows(machine: Machine, job: AttendJob): void {
+  const { queries, layer, sequences, out, chosen } = job;
+  const { kvHeads, headDim, blockSize, dtype } = layer.shape;
+  const { tensor, heads } = queries;
+  const { rows } = tensor;
+  const pairs = rows * kvHeads;
+  const variant = rowsVariant({ dtype, headDim });
+  const clustered = chosen !== undefined && machine.runsHopperCode && pairs <= MOST_CLUSTERS;
+  const most = Math.floor((machine.device.multiprocessors * (chosen ? WAVES.chosen : WAVES.all)) / pairs);
+  const splits = clustered ? CLUSTER : Math.max(1, Math.min(most, chosen?.budget ?? sequences.blocks(blockSize)));
+  const partials = clustered ? 0 : pairs * splits * HEADS;
+  const [weights = 0, partial = 0, packedQ = 0, packedOut = 0] = machine.scratch(
+    "attention", partials * 8, partials * headDim * 4, packedBytes(tensor), packedBytes(out),
+  );
+  const q = gathered(machine, tensor, packedQ);
+  // The kernels read their queries before they wait: these are there only if the launch before has waited for them.
+  const overlap = machine.lastKernel === `decode_score_${variant}`;
+  scattered(machine, out, packedOut, (to) => {
+    const pack = (args: KernelArgs): KernelArgs => packDecode(args, job, { splits, q, weights, partial, to });
+    const grid = [splits, kvHeads, rows] as const;
+    const shared = 64 * headDim;
+    if (clustered) {
+      const size = { grid, block: [32 * CLUSTER_WARPS], shared: shared * CLUSTER_WARPS, overlap, cluster: CLUSTER } as const;
+      machine.launch(`decode_attend_cluster_${variant}`, size, pack);
+      return;
+    }
+    machine.launch(`decode_attend_${variant}`, { grid, block: [32 * WARPS], shared: shared * WARPS, overlap }, pack);
+    machine.launch(`decode_combine_${variant}`, { grid: [heads, rows], block: [4 * headDim], overlap: true }, pack);
+  });
+}
+
+/** Addresses, and the parts that a (row, KV head) is split into. */
+interface DecodePlaces {
+  readonly splits: number;
+  readonly q: number;
+  readonly weights: number;
+  readonly partial: number;
+  readonly to: number;
+}
+
+/** `struct DecodeAttendArgs` */
+function packDecode(args: KernelArgs, { queries, layer, sequences, scaleLog2, chosen }: AttendJob, places: DecodePlaces): KernelArgs {
+  return args.struct((s) =>
+    sequences
+      .pack(s)
+      .f32(scaleLog2)
+      .i32(queries.heads)
+      .i32(layer.shape.kvHeads)
+      .i32(chosen?.budget ?? 0)
+      .i32(chosen?.capacity ?? 0)
+      .i32(places.splits)
+      .pointer(chosen?.address ?? 0)
+      .pointer(places.q)
+      .pointer(layer.addresses.keys)
+      .pointer(layer.addresses.values)
+      .pointer(places.weights)
+      .pointer(places.partial)
+      .pointer(places.to),
+  );
+}

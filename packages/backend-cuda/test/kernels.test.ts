@@ -1,0 +1,112 @@
+/** The kernels as files: names that TypeScript uses, the built fatbin, and the record of the last run on a GPU. */
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { ringStages } from "../src/launch/attend-hopper.ts";
+import { STAGES } from "../src/launch/select-blocks-hopper.ts";
+import { kernelSources, kernelsNamedIn } from "../scripts/kernel-sources.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const sources = kernelSources();
+const names = new Set(sources.flatMap(({ file }) => kernelsNamedIn(file)));
+
+/** Stands for any value in a template: `attend_${kind}_${variant}` is a pattern over kernel names. */
+function patternsIn(text: string): RegExp[] {
+  const launches = [...text.matchAll(/(?:launch\(|has\()\s*(["`])((?:(?!\1)[^])*?)\1/g)].map(([, , name]) => name ?? "");
+  const named = [...text.matchAll(/\bname = .*?(["`])(linear_\w*.*?)\1/g)].map(([, , name]) => name ?? "");
+  return [...launches, ...named].map((name) => new RegExp(`^${name.replaceAll(/\$\{(?:[^{}]|\{[^{}]*\})*\}/g, "\\w+")}$`));
+}
+
+describe("kernel names", () => {
+  const folder = join(root, "src", "launch");
+  const files = readdirSync(folder).filter((file) => file.endsWith(".ts"));
+
+  it.each(files)("every kernel that launch/%s names is in the sources", (file) => {
+    for (const pattern of patternsIn(readFileSync(join(folder, file), "utf8"))) {
+      expect([...names].some((name) => pattern.test(name)), `${pattern.source} in ${file}`).toBe(true);
+    }
+  });
+
+  it("finds kernels at all", () => {
+    const found = files.flatMap((file) => patternsIn(readFileSync(join(folder, file), "utf8")));
+    expect(found.length).toBeGreaterThan(12);
+    expect(names.size).toBeGreaterThan(60);
+  });
+
+  it("every kernel of the path table is in the sources", () => {
+    const table = readFileSync(join(root, "src", "paths.ts"), "utf8");
+    const listed = [...table.matchAll(/"([a-z]+_[a-z_]+?)(_V|_D)?"/g)].map(([, name, variant]) => ({ name, variant }));
+    expect(listed.length).toBeGreaterThan(6);
+    for (const { name, variant } of listed) {
+      const variants = variant === "_V" ? ["_bf16_g16_d128", "_f16_g8_d64"] : variant === "_D" ? ["_bf16_d128", "_f16_d64"] : [""];
+      for (const suffix of variants) expect(names, `${name}${suffix}`).toContain(`${name}${suffix}`);
+    }
+  });
+});
+
+describe("shared memory", () => {
+  const constants = (file: string, pattern: RegExp): number[] =>
+    (pattern.exec(readFileSync(join(root, "kernels", file), "utf8")) ?? []).slice(1).map(Number);
+
+  it("is reckoned with the stages that the kernels have", () => {
+    expect(constants("attend-blocks.cu", /key_stages = (\d+), value_stages = (\d+)/)).toEqual([ringStages.keys, ringStages.values]);
+    expect(constants("attend-dense.cu", /int stages = (\d+)/)).toEqual([ringStages.dense]);
+    expect(constants("select-blocks.cu", /int stages = (\d+)/)).toEqual([STAGES]);
+  });
+});
+
+interface Index {
+  readonly units: readonly { readonly name: string; readonly hash: string; readonly offset: number; readonly bytes: number; readonly kernels: readonly string[] }[];
+}
+const index = join(root, "data", "kernels.json");
+
+// A machine without nvcc builds no kernels; the names above are checked there all the same.
+describe.runIf(existsSync(index))("the built kernels", () => {
+  const { units } = existsSync(index) ? (JSON.parse(readFileSync(index, "utf8")) as Index) : { units: [] };
+
+  it("are those of the sources", () => {
+    const fresh = units.filter(({ name, hash }) => sources.some((source) => source.name === name && source.hash === hash));
+    for (const { name, kernels } of fresh) {
+      expect([...kernels].sort(), name).toEqual(kernelsNamedIn(join(root, "kernels", `${name}.cu`)));
+    }
+    expect(fresh.length).toBeGreaterThan(0);
+  });
+
+  it("lie in the file where the index says", () => {
+    const image = readFileSync(join(root, "data", "kernels.fatbin"));
+    for (const { name, offset, bytes } of units) {
+      expect(image.readUInt32LE(offset), name).toBe(0xba55ed50);
+      // A fatbin's header says its own size: 16 bytes and what follows.
+      expect(16 + Number(image.readBigUInt64LE(offset + 8)), name).toBeLessThanOrEqual(bytes + 8);
+    }
+    expect(units.reduce((sum, { bytes }) => sum + bytes, 0)).toBe(image.length);
+  });
+});
+
+interface Verified {
+  readonly device: string;
+  readonly kernels: Readonly<Record<string, string>>;
+  readonly unverified: Readonly<Record<string, { readonly hash: string; readonly reason: string }>>;
+}
+
+describe("verified.json", () => {
+  const verified = JSON.parse(readFileSync(join(root, "verified.json"), "utf8")) as Verified;
+
+  it.each(sources)("knows $name as it is: run on a GPU, or listed as unverified with a reason", ({ name, hash }) => {
+    const exception = verified.unverified[name];
+    const known = verified.kernels[name] === hash || exception?.hash === hash;
+    expect(
+      known,
+      `kernels/${name}.cu or a file it includes changed since the record (now ${hash}). Pack tooling/gpu, run it on a GPU and keep the ` +
+        "verified.json it writes, or list the kernel under `unverified` with this hash and the reason.",
+    ).toBe(true);
+    if (verified.kernels[name] !== hash) expect(exception?.reason.length).toBeGreaterThan(20);
+  });
+
+  it("names no kernel that is gone", () => {
+    for (const name of [...Object.keys(verified.kernels), ...Object.keys(verified.unverified)]) {
+      expect(sources.map((source) => source.name)).toContain(name);
+    }
+  });
+});

@@ -1,0 +1,52 @@
+/**
+ * On the machine with the GPU: `node main.mjs [check] [model] [bench]`, all three when none is named. Prints as it goes
+ * and writes `verified.json`, the record that the repository keeps, into the folder `OUT` or the working folder.
+ */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { probeCuda } from "@infllm/backend-cuda";
+import { bench } from "./bench.ts";
+import { check, checkShard } from "./check.ts";
+import { generate } from "./generate.ts";
+
+const [verb, activation, shard, shards] = process.argv.slice(2);
+if (verb === "shard" && (activation === "bf16" || activation === "f16")) await checkShard(activation, Number(shard), Number(shards));
+
+const parts = { check, model: generate, bench } as const;
+const asked = process.argv.slice(2).filter((name): name is keyof typeof parts => name in parts);
+const names = asked.length > 0 ? asked : (Object.keys(parts) as (keyof typeof parts)[]);
+
+const probe = await probeCuda();
+console.log(JSON.stringify(probe));
+const [device] = probe.devices;
+if (probe.missing !== undefined || device === undefined) {
+  console.error(probe.missing ?? "no GPU");
+  process.exit(1);
+}
+const index = JSON.parse(await readFile(new URL("../data/kernels.json", import.meta.url), "utf8")) as {
+  readonly nvcc: string;
+  readonly units: readonly { readonly name: string; readonly hash: string }[];
+};
+const record: Record<string, unknown> = {
+  date: new Date().toISOString().slice(0, 10),
+  device: device.name,
+  computeCapability: `${device.major}.${device.minor}`,
+  driver: device.driverVersion,
+  nvcc: index.nvcc,
+  kernels: Object.fromEntries(index.units.map(({ name, hash }) => [name, hash])),
+  unverified: {},
+};
+let failed = false;
+for (const name of names) {
+  try {
+    const { report, ok } = await parts[name]();
+    record[name] = report;
+    failed ||= !ok;
+  } catch (error) {
+    console.error(error);
+    record[name] = { error: String(error) };
+    failed = true;
+  }
+  await writeFile(join(process.env["OUT"] ?? ".", "verified.json"), `${JSON.stringify(record, null, 1)}\n`);
+}
+process.exit(failed ? 1 : 0);
