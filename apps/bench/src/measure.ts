@@ -7,12 +7,23 @@ export interface Sample {
   readonly high: number;
 }
 
-/** Times each task `rounds` times in turn, after one untimed round; `repeat` runs make one timing. */
+export interface Plan {
+  readonly rounds: number;
+  /** Runs that make one timing; 1 when absent. */
+  readonly repeat?: number;
+  /** Seconds that each task runs untimed first: engines compile hot code better after a while. 0 when absent. */
+  readonly warmUp?: number;
+}
+
+/** Times each task `rounds` times in turn, after one untimed round. */
 export function measure<Name extends string>(
   tasks: Readonly<Record<Name, () => void>>,
-  { rounds, repeat = 1 }: { readonly rounds: number; readonly repeat?: number },
+  { rounds, repeat = 1, warmUp = 0 }: Plan,
 ): Record<Name, Sample> {
   const names = Object.keys(tasks) as Name[];
+  for (const name of names) {
+    for (const end = performance.now() + warmUp * 1000; performance.now() < end; ) tasks[name]();
+  }
   const times = new Map<Name, number[]>(names.map((name) => [name, []]));
   for (let round = 0; round <= rounds; round++) {
     for (const name of names) {

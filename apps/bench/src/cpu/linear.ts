@@ -13,7 +13,8 @@ export async function linearResults(rounds: number): Promise<Result[]> {
   const [one, two] = [await cpuBackend({ threads: 1 }), await cpuBackend({ threads: 2 })];
   try {
     const tasks = { one: await product(one), two: await product(two) };
-    const times = measure(tasks, { rounds: rounds * 4 });
+    // Long runs: a core that idled takes some 50 ms to come back to speed, which would count against two threads.
+    const times = measure(tasks, { rounds, repeat: 100, warmUp: 1.5 });
     const work = (2 * N ** 3) / 1e9;
     return [
       rate(`linear f32, n = ${N}, 1 thread`, work, times.one, "GFLOP/s", 40),
