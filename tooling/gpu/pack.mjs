@@ -1,6 +1,6 @@
 /**
  * Packs what a machine with a GPU and nothing else needs into tooling/gpu/pack: a Node binary (stripped, xz), the checks
- * and benchmarks in one file, koffi's binary, the kernels, and `run.sh`, the one command there. The goldens and the
+ * and benchmarks in one file, koffi's binary, the kernels, the lab that times them beside torch, and `run.sh`, the one command there. The goldens and the
  * embedded model are taken from the repository when the pack lies in one; `--with-data` copies them in, too.
  */
 import { spawnSync } from "node:child_process";
@@ -16,19 +16,21 @@ const cuda = join(root, "packages", "backend-cuda");
 const pack = join(here, "pack");
 
 run(process.execPath, [join(cuda, "scripts", "build-kernels.mjs")]);
-for (const name of ["dist", "data", "node_modules", "goldens", "reference"]) rmSync(join(pack, name), { recursive: true, force: true });
+for (const name of ["dist", "data", "node_modules", "goldens", "reference", "text"]) rmSync(join(pack, name), { recursive: true, force: true });
 mkdirSync(join(pack, "data"), { recursive: true });
 await bundle();
 packKoffi();
 for (const file of readdirSync(join(cuda, "data"))) copyFileSync(join(cuda, "data", file), join(pack, "data", file));
+packLab();
 packNode();
 copyFileSync(join(here, "run.sh"), join(pack, "run.sh"));
 if (process.argv.includes("--with-data")) {
   cpSync(join(root, "packages/conformance/goldens"), join(pack, "goldens"), { recursive: true });
   cpSync(join(root, "packages/tiny-model/reference"), join(pack, "reference"), { recursive: true });
+  cpSync(join(root, "apps/cli/data"), join(pack, "text"), { recursive: true });
   cpSync(join(root, "packages/tiny-model/data"), join(pack, "data"), { recursive: true });
 }
-console.log(`tooling/gpu/pack: ${(size(pack) / 2 ** 20).toFixed(1)} MiB. There: sh tooling/gpu/pack/run.sh [check] [model] [bench]`);
+console.log(`tooling/gpu/pack: ${(size(pack) / 2 ** 20).toFixed(1)} MiB. There: sh tooling/gpu/pack/run.sh [check] [model] [unions] [bench] [lab] [sanitize]`);
 
 async function bundle() {
   await build({
@@ -56,6 +58,12 @@ function packKoffi() {
   for (const file of ["package.json", "index.js", "linux_x64/koffi.node"]) {
     copy(join(native, file), join(to, "@koromix", "koffi-linux-x64", file));
   }
+}
+
+/** The programs that call the kernels from Python: small when packed. */
+function packLab() {
+  for (const script of ["build.sh", "neural-build.sh"]) run("bash", [join(cuda, "bench", script)]);
+  run("tar", ["-C", cuda, "--exclude=__pycache__", "-cJf", join(pack, "bench.tar.xz"), "bench"]);
 }
 
 /** The running Node, without symbols. Kept from one packing to the next: it takes a minute. */

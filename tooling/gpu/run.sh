@@ -1,6 +1,6 @@
 #!/bin/sh
 # On the machine with the GPU: unpacks Node, finds the data, runs checks and benchmarks, writes verified.json.
-# Arguments: any of check, model, bench; all three without. OUT names the folder for the record.
+# Arguments: any of check, model, unions, bench, lab (needs torch), sanitize (needs compute-sanitizer); all without. OUT names the folder for the record.
 set -e
 pack=$(cd "$(dirname "$0")" && pwd)
 work=${TMPDIR:-/tmp}/infllm-gpu
@@ -15,8 +15,11 @@ repository=$(cd "$pack/../../.." && pwd)
 link() { # folder in the pack, the same in the repository
   if [ -d "$pack/$1" ]; then cp -r "$pack/$1" "$work/pack/"; elif [ -d "$repository/$2" ]; then ln -s "$repository/$2" "$work/pack/$1"; fi
 }
+cp "$repository/packages/backend-cuda/verified.json" "$work/pack/earlier.json" 2>/dev/null || true
 link goldens packages/conformance/goldens
 link reference packages/tiny-model/reference
+link text apps/cli/data
+python3 -c "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])" "$pack/bench.tar.xz" "$work/pack"
 if [ ! -f "$work/pack/data/model.safetensors" ] && [ -d "$repository/packages/tiny-model/data" ]; then
   cp "$repository"/packages/tiny-model/data/* "$work/pack/data/"
 fi

@@ -17,6 +17,7 @@ const allowed = {
   "@infllm/attention": ["@infllm/tensor", "@infllm/block-selection"],
   "@infllm/backend-cpu": contracts,
   "@infllm/backend-cuda": contracts,
+  "@infllm/backend-webgpu": contracts,
   "@infllm/model": [...contracts, "@infllm/tiny-model"],
   "@infllm/tiny-model": [],
   "@infllm/conformance": contracts,

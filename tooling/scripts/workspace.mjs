@@ -13,7 +13,7 @@ export function workspacePackages() {
   );
 }
 
-/** The package `name` and every package of the workspace that it needs at run time. */
+/** The package `name` and every package of the workspace that it needs, or can use, at run time. */
 export function neededBy(name) {
   const packages = new Map(workspacePackages().map((entry) => [entry.manifest.name, entry]));
   const needed = new Set();
@@ -21,7 +21,7 @@ export function neededBy(name) {
     const entry = packages.get(current);
     if (entry === undefined || needed.has(entry)) return;
     needed.add(entry);
-    Object.keys(entry.manifest.dependencies ?? {}).forEach(visit);
+    Object.keys({ ...entry.manifest.dependencies, ...entry.manifest.peerDependencies }).forEach(visit);
   };
   visit(name);
   return [...needed];

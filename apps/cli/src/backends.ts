@@ -3,27 +3,34 @@
  * or broken one never stands in the way of another.
  */
 import type { AttentionBackend } from "@infllm/attention";
+import type { CudaBackend, CudaProbe, PathReport } from "@infllm/backend-cuda";
 import { NotAvailableError, type Capabilities, type NeuralOps } from "@infllm/tensor";
 import { BadUsageError } from "./exit-codes.ts";
 
-/** What loading a model takes: all three groups of ops. */
-export type ModelBackend = AttentionBackend & { readonly neural: NeuralOps };
+/** What loading a model takes: all three groups of ops; and what some backends tell about their kernels. */
+export type ModelBackend = AttentionBackend & { readonly neural: NeuralOps } & Partial<Pick<CudaBackend, "paths">>;
 
 export interface BackendOptions {
   readonly threads?: number | undefined;
 }
 
-interface BackendEntry {
+export interface BackendEntry {
   readonly name: string;
   readonly package: string;
+  /** What to type after `npm install`. */
+  readonly install: string;
   /** What the machine must have besides the package. */
   readonly needs: string;
   /** Whether `--threads` means anything to it. */
-  readonly threads: boolean;
+  readonly threads?: boolean;
+  /** Taken by `auto` before the cpu backend, where it works. */
+  readonly preferred?: boolean;
   /** Checks by the plain reference: not a choice for work, so `infllm devices` leaves it out. */
   readonly hidden?: boolean;
   /** Name of the factory that the package exports. */
   readonly factory: string;
+  /** Name of its function that looks for hardware without opening it. */
+  readonly probe?: string;
   load(): Promise<unknown>;
 }
 
@@ -31,25 +38,38 @@ const entries: readonly BackendEntry[] = [
   {
     name: "cpu",
     package: "@infllm/backend-cpu",
+    install: "@infllm/backend-cpu",
     needs: "Node 20.19 or newer and some free memory",
     threads: true,
     factory: "cpuBackend",
     load: () => import("@infllm/backend-cpu"),
   },
-  optional("webgpu", "a GPU with a WebGPU driver (Vulkan, Metal or Direct3D 12)"),
-  optional("cuda", "an NVIDIA GPU with its driver"),
+  unpublished("webgpu", "a GPU with a WebGPU driver (Vulkan, Metal or Direct3D 12)"),
+  {
+    name: "cuda",
+    package: "@infllm/backend-cuda",
+    install: "@infllm/backend-cuda koffi",
+    needs: "an NVIDIA GPU with its driver",
+    preferred: true,
+    factory: "cudaBackend",
+    probe: "probeCuda",
+    load: () => import("@infllm/backend-cuda"),
+  },
   {
     name: "reference",
     package: "@infllm/backend-cpu",
+    install: "@infllm/backend-cpu",
     needs: "patience",
-    threads: false,
     hidden: true,
     factory: "referenceBackend",
     load: () => import("@infllm/backend-cpu"),
   },
 ];
 
-export const backendNames: readonly string[] = entries.map(({ name }) => name);
+/** Stands for the fastest backend that works: a preferred one, or else the cpu. */
+const AUTO = "auto";
+
+export const backendNames: readonly string[] = [...entries.map(({ name }) => name), AUTO];
 
 /** What `infllm devices` tells about one backend. */
 export interface BackendReport {
@@ -59,15 +79,23 @@ export interface BackendReport {
   readonly description?: string;
   readonly limitations?: readonly string[];
   readonly capabilities?: Capabilities;
+  /** GPUs and libraries found, usable or not; absent for backends that need none. */
+  readonly hardware?: CudaProbe;
+  /** Kernels that the embedded model's attention takes, for backends that have several kinds. */
+  readonly paths?: readonly PathReport[];
   /** Why the backend is not usable. */
   readonly reason?: string;
-  /** What would make it usable. */
+  /** What would make it usable, where the reason does not say so itself. */
   readonly remedy?: string;
 }
 
-/** Opens a backend by name. @throws NotAvailableError (why, and what would help), BadUsageError for other options. */
-export async function openBackend(name: string, options: BackendOptions = {}): Promise<ModelBackend> {
-  const entry = entries.find((each) => each.name === name);
+/**
+ * Opens a backend by name; `auto` opens the best that works.
+ * @throws NotAvailableError (why, and what would help), BadUsageError for other names and options
+ */
+export async function openBackend(name: string, options: BackendOptions = {}, from = entries): Promise<ModelBackend> {
+  if (name === AUTO) return openBest(options, from);
+  const entry = from.find((each) => each.name === name);
   if (!entry) throw new BadUsageError(`Unknown backend "${name}". Allowed: ${backendNames.join(", ")}.`);
   if (options.threads !== undefined && !entry.threads) {
     throw new BadUsageError(`--threads is for the cpu backend; --backend ${name} does not take it.`);
@@ -76,35 +104,53 @@ export async function openBackend(name: string, options: BackendOptions = {}): P
     return await open(entry, entry.threads && options.threads !== undefined ? { threads: options.threads } : {});
   } catch (error) {
     const { reason, remedy } = explain(entry, error);
-    throw new NotAvailableError(
-      `The ${name} backend is not usable: ${reason}. To use it: ${remedy}. The cpu backend works everywhere.`,
-      { cause: error },
-    );
+    const help = remedy === undefined ? "" : `To use it: ${remedy}. `;
+    throw new NotAvailableError(`The ${name} backend is not usable: ${reason}. ${help}The cpu backend works everywhere.`, { cause: error });
   }
 }
 
-/** Tries every backend in turn: opens it, notes what it can do, closes it. */
-export async function probeBackends(): Promise<BackendReport[]> {
+async function openBest(options: BackendOptions, from: readonly BackendEntry[]): Promise<ModelBackend> {
+  for (const entry of from.filter(({ preferred }) => preferred)) {
+    try {
+      return await open(entry, {});
+    } catch {
+      // Not on this machine; `infllm devices` tells why.
+    }
+  }
+  return openBackend("cpu", options, from);
+}
+
+/** Tries every backend in turn: opens it, notes what it can do and which kernels `pathsOf` says it takes, closes it. */
+export async function probeBackends(pathsOf: PathsOf, from = entries): Promise<BackendReport[]> {
   const reports: BackendReport[] = [];
-  for (const entry of entries) {
-    if (!entry.hidden) reports.push(await probe(entry));
+  for (const entry of from) {
+    if (!entry.hidden) reports.push(await probe(entry, pathsOf));
   }
   return reports;
 }
 
-async function probe(entry: BackendEntry): Promise<BackendReport> {
+async function probe(entry: BackendEntry, pathsOf: PathsOf): Promise<BackendReport> {
+  const { name } = entry;
+  let found: Pick<BackendReport, "hardware"> = {};
   try {
+    if (entry.probe !== undefined) found = { hardware: await exported<Probe>(await importPackage(entry), entry, entry.probe)() };
     const backend = await open(entry, {});
-    const { capabilities } = backend;
-    await backend.close();
-    const { description, limitations } = capabilities;
-    return { name: entry.name, usable: true, description, limitations, capabilities };
+    try {
+      const { capabilities } = backend;
+      const { description, limitations } = capabilities;
+      const paths = await pathsOf(backend);
+      return { name, usable: true, description, limitations, capabilities, ...found, ...(paths && { paths }) };
+    } finally {
+      await backend.close();
+    }
   } catch (error) {
-    return { name: entry.name, usable: false, ...explain(entry, error) };
+    return { name, usable: false, ...found, ...explain(entry, error) };
   }
 }
 
 type Factory = (options: BackendOptions) => ModelBackend | Promise<ModelBackend>;
+type Probe = () => Promise<CudaProbe>;
+type PathsOf = (backend: ModelBackend) => Promise<readonly PathReport[] | undefined>;
 
 /** The package is not there. */
 class NotInstalledError extends Error {}
@@ -112,14 +158,14 @@ class NotInstalledError extends Error {}
 class WrongVersionError extends Error {}
 
 async function open(entry: BackendEntry, options: BackendOptions): Promise<ModelBackend> {
-  const module = await importPackage(entry);
-  const factory = typeof module === "object" && module !== null ? Reflect.get(module, entry.factory) : undefined;
-  if (!isFactory(factory)) throw new WrongVersionError(`${entry.package} does not export ${entry.factory}`);
-  return factory(options);
+  return exported<Factory>(await importPackage(entry), entry, entry.factory)(options);
 }
 
-function isFactory(value: unknown): value is Factory {
-  return typeof value === "function";
+/** A function of the package, whose type its name stands for. */
+function exported<Call>(module: unknown, entry: BackendEntry, name: string): Call {
+  const value: unknown = typeof module === "object" && module !== null ? Reflect.get(module, name) : undefined;
+  if (typeof value !== "function") throw new WrongVersionError(`${entry.package} does not export ${name}`);
+  return value as Call;
 }
 
 async function importPackage(entry: BackendEntry): Promise<unknown> {
@@ -136,16 +182,18 @@ function isMissing(error: unknown, name: string): boolean {
   return error instanceof Error && /not found|cannot find|failed to (load|resolve)/i.test(error.message) && error.message.includes(name);
 }
 
-function explain(entry: BackendEntry, error: unknown): { reason: string; remedy: string } {
+function explain(entry: BackendEntry, error: unknown): { readonly reason: string; readonly remedy?: string } {
   const reason = (error instanceof Error ? error.message : String(error)).replace(/\.$/, "");
-  const install = `npm install ${entry.package} beside infllm`;
-  if (error instanceof NotInstalledError) return { reason, remedy: `${install}, once it is published; it needs ${entry.needs}` };
+  const install = `npm install ${entry.install}, beside infllm`;
+  if (error instanceof NotInstalledError) return { reason, remedy: `${install}; it needs ${entry.needs}` };
   if (error instanceof WrongVersionError) return { reason, remedy: `${install}, in the version of infllm itself` };
-  return { reason, remedy: `this backend needs ${entry.needs}` };
+  // A backend's own message says what to do.
+  return error instanceof NotAvailableError ? { reason } : { reason, remedy: `this backend needs ${entry.needs}` };
 }
 
-function optional(name: string, needs: string): BackendEntry {
+function unpublished(name: string, needs: string): BackendEntry {
   // Not a dependency of this package: a name in a variable keeps compilers and bundlers from looking for it.
   const specifier = `@infllm/backend-${name}`;
-  return { name, package: specifier, needs, threads: false, factory: `${name}Backend`, load: () => import(specifier) };
+  const install = `${specifier} once it is published`;
+  return { name, package: specifier, install, needs, factory: `${name}Backend`, load: () => import(specifier) };
 }

@@ -38,7 +38,7 @@ function span(min: number, max: number): string {
 export const largestLength = 2 ** 31 - 1;
 
 export function backendOption(): Option {
-  return new Option("--backend <name>", "where to compute; `infllm devices` lists what this machine can use")
+  return new Option("--backend <name>", "where to compute; auto takes a GPU where one works, and `infllm devices` lists what this machine can use")
     .choices(backendNames)
     .default("cpu");
 }

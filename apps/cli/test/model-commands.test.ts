@@ -204,7 +204,8 @@ describe("infllm inspect", () => {
   it.each([
     ["/nowhere/model", [], 1, "/nowhere/model"],
     ["embedded", ["--context", "0"], 2, "whole number"],
-    ["embedded", ["--backend", "cuda"], 1, "@infllm/backend-cuda is not installed"],
+    ["embedded", ["--backend", "webgpu"], 1, "@infllm/backend-webgpu is not installed"],
+    ["embedded", ["--backend", "gpu"], 2, "cpu, webgpu, cuda, reference, auto"],
   ])("refuses %s %j", async (model, args, exitCode, message) => {
     const { code, stderr } = await infllm(["inspect", model, ...args]);
     expect(code).toBe(exitCode);

@@ -12,9 +12,11 @@
 #include "../kernels/union-blocks.cu"
 #include "../kernels/decode-select.cu"
 #include "../kernels/decode-attend.cu"
+#include "../kernels/decode-attend-cluster.cu"
 // These share names of constants.
 namespace score_kernels {
 #include "../kernels/select-blocks.cu"
+#include "../kernels/select-blocks-unfused.cu"
 }
 namespace blocks_kernels {
 #include "../kernels/attend-blocks.cu"
@@ -94,21 +96,8 @@ extern "C" int lab_gather(const Problem* p) {
   return 0;
 }
 
-template <int GROUP, int DIM, typename K>
-static int score(const Problem* p, K kernel, int row) {
-  using namespace score_kernels;
-  using S = score_kernels::Shape<GROUP, DIM>;
-  const int shared = S::barrier_offset + 8 * (2 * S::stages + 4) + 1024;
-  CUtensorMap queries, fine, normal;
-  cuuint64_t dims[3] = {(cuuint64_t)DIM, (cuuint64_t)p->rows, (cuuint64_t)p->heads};
-  cuuint64_t strides[2] = {(cuuint64_t)p->heads * DIM * 2, DIM * 2};
-  cuuint32_t box[3] = {64, 8, GROUP};
-  const uint64_t runs = (uint64_t)p->sequences * p->kv_heads;
-  if (tensor_map(&queries, p->half, p->q, 3, dims, strides, box)) return 1;
-  if (rows_map(&fine, p->half, p->linear_fine, runs * p->cells, DIM)) return 1;
-  if (rows_map(&normal, p->half, p->exact ? p->linear_fine : p->linear_coarse, runs * (p->exact ? p->cells : p->coarse_rows), DIM))
-    return 1;
-  ScoreArgs a;
+static score_kernels::ScoreArgs score_args(const Problem* p, int row) {
+  score_kernels::ScoreArgs a;
   a.batch = batch_of(p);
   a.rules = {p->init, p->local, p->budget};
   a.scale_log2 = p->scale * kLog2e;
@@ -122,10 +111,29 @@ static int score(const Problem* p, K kernel, int row) {
   a.max_blocks = p->max_blocks;
   a.scores = p->scores;
   a.firsts = p->firsts;
+  return a;
+}
+
+// `more`: the kernel's parameters after the tiles of a sequence.
+template <int GROUP, int DIM, typename K, typename... More>
+static int score(const Problem* p, K kernel, int row, More... more) {
+  using namespace score_kernels;
+  using S = score_kernels::Shape<GROUP, DIM>;
+  const int shared = S::barrier_offset + 8 * (2 * S::stages + 4) + 1024;
+  CUtensorMap queries, fine, normal;
+  cuuint64_t dims[3] = {(cuuint64_t)DIM, (cuuint64_t)p->rows, (cuuint64_t)p->heads};
+  cuuint64_t strides[2] = {(cuuint64_t)p->heads * DIM * 2, DIM * 2};
+  cuuint32_t box[3] = {64, 8, GROUP};
+  const uint64_t runs = (uint64_t)p->sequences * p->kv_heads;
+  if (tensor_map(&queries, p->half, p->q, 3, dims, strides, box)) return 1;
+  if (rows_map(&fine, p->half, p->linear_fine, runs * p->cells, DIM)) return 1;
+  if (rows_map(&normal, p->half, p->exact ? p->linear_fine : p->linear_coarse, runs * (p->exact ? p->cells : p->coarse_rows), DIM))
+    return 1;
+  const ScoreArgs a = score_args(p, row);
   CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, shared));
   const int tiles = ceil_div(min(p->max_query, p->row_chunk), S::tile_tokens);
   kernel<<<min(multiprocessors(), tiles * p->sequences * p->kv_heads), kThreads, shared, p->stream>>>(a, queries, fine,
-                                                                                                     normal, tiles);
+                                                                                                     normal, tiles, more...);
   CHECK(cudaGetLastError());
   return 0;
 }
@@ -134,6 +142,22 @@ static int score_any(const Problem* p, int row) {
 #define SCORE(T, H, G, D) IF_VARIANT(H, G, D) return score<G, D>(p, score_kernels::score_blocks_##T##_g##G##_d##D, row);
   VARIANTS(SCORE)
   return fail("score_blocks", "no such variant");
+}
+
+static int score_heads_any(const Problem* p, int row) {
+#define SCORE_APART(T, H, G, D) \
+  IF_VARIANT(H, G, D) return score<G, D>(p, score_kernels::score_heads_##T##_g##G##_d##D, row, p->head_scores);
+  VARIANTS(SCORE_APART)
+  return fail("score_heads", "no such variant");
+}
+
+static int score_unfused(const Problem* p, int row) {
+  if (!p->head_scores) return fail("score_heads", "the case has no room for the scores of heads");
+  if (score_heads_any(p, row)) return 1;
+  score_kernels::pool_heads<<<dim3(min(p->row_chunk, p->rows - row), p->kv_heads), score_kernels::kPoolThreads, 0, p->stream>>>(
+      score_args(p, row), p->head_scores, p->heads / p->kv_heads);
+  CHECK(cudaGetLastError());
+  return 0;
 }
 
 static int top(const Problem* p, int row) {
@@ -157,11 +181,12 @@ static int top(const Problem* p, int row) {
   return 0;
 }
 
-// parts: 1 gather, 2 score, 4 top.
+// parts: 1 gather, 2 score, 4 top, 8 score without head-group fusion (in place of 2).
 extern "C" int lab_select(const Problem* p, int parts) {
   if ((parts & 1) && lab_gather(p)) return 1;
   for (int row = 0; row < p->rows; row += p->row_chunk) {
     if ((parts & 2) && score_any(p, row)) return 1;
+    if ((parts & 8) && score_unfused(p, row)) return 1;
     if ((parts & 4) && top(p, row)) return 1;
   }
   return 0;
@@ -257,7 +282,7 @@ extern "C" int lab_decode_attend(const Problem* p, int sparse, int parts) {
   IF_DECODE(H, D) {                                                                                  \
     if (parts & 4)                                                                                   \
       return launch(p, decode_attend_cluster_##T##_d##D, dim3(kCluster, p->kv_heads, p->rows),       \
-                    kClusterThreads, a, 64 * D * kClusterWarps, kCluster);                           \
+                    kClusterThreads, a, 4 * p->max_pages, kCluster);                                 \
     if ((parts & 1) &&                                                                               \
         launch(p, decode_attend_##T##_d##D, attend, kPartThreads, a, 64 * D * kAttendWarps))         \
       return 1;                                                                                      \

@@ -39,6 +39,7 @@ struct Problem {
   int* arrived;
   float* attend_parts;
   int lse_splits, score_splits, attend_splits, overlap;
+  float* head_scores;  // [group, kv_heads, row_chunk, cells], without head-group fusion
   cudaStream_t stream;
 };
 

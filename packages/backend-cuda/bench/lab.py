@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-lib = ctypes.CDLL(os.environ.get("LAB", os.path.join(HERE, "lab.so")))
+lib = ctypes.CDLL(os.environ.get("LAB", os.path.join(HERE, "liblab.so")))
 dev = torch.device("cuda")
 P, I, FL = ctypes.c_void_p, ctypes.c_int, ctypes.c_float
 
@@ -24,7 +24,7 @@ class Problem(ctypes.Structure):
     _fields_ += [("pooled_blocks", I), ("lists", P), ("counts", P), ("list_length", I), ("tile_rows", I), ("out", P)]
     _fields_ += [(n, P) for n in "lse_parts attend_weights decode_scores arrived attend_parts".split()]
     _fields_ += [(n, I) for n in "lse_splits score_splits attend_splits overlap".split()]
-    _fields_ += [("stream", P)]
+    _fields_ += [("head_scores", P), ("stream", P)]
 
 
 # ---- inputs: the seeded generator of structured cases, on the device -------------------------------------------------
@@ -88,8 +88,8 @@ def uniform(seed, n, nq, h, hk, d):
 # ---- a batch in the paged layout -------------------------------------------------------------------------------------
 class Case:
     def __init__(self, sequences, make=structured, seed=1, h=32, hk=2, d=128, init=1, local=32, topk=64, exact=0,
-                 pooled=True, row_chunk=None, spare_pages=3, dtype=torch.bfloat16):
-        """sequences: list of (history, queries)."""
+                 pooled=True, row_chunk=None, spare_pages=3, dtype=torch.bfloat16, unfused=False):
+        """sequences: list of (history, queries). unfused: with room for the scores of single heads, 2 GiB at most."""
         self.seqs, self.h, self.hk, self.d = sequences, h, hk, d
         kv = [a + b for a, b in sequences]
         self.kv, self.rows = kv, sum(b for _, b in sequences)
@@ -127,6 +127,9 @@ class Case:
         self.blocks, self.budget, self.init, self.local = blocks, topk + local, init, local
         chunk = min(row_chunk or 32768, self.rows)
         cells = (maxkv // 16 + 127) // 128 * 128 + 128
+        if unfused:
+            tile = 256 // (h // hk)
+            chunk = min(chunk, max(1, 2**31 // (4 * h * tile * cells)) * tile)
         crow = (maxkv // 64 + 127) // 128 * 128 + 128
         max_blocks = (blocks + 31) // 32 * 32 + 32
         nan = lambda *s: torch.full(s, float("nan"), device=dev, dtype=dtype)
@@ -149,6 +152,8 @@ class Case:
             h, hk, d, int(dtype == torch.float16), 1 / math.sqrt(d), p(self.q), p(K), p(V), p(self.fine), p(self.coarse), p(self.lf), p(self.lc), cells,
             crow, exact, init, local, self.budget, chunk, max_blocks, self.rows, p(self.scores), p(self.firsts), p(self.indices),
             p(self.pooled), blocks, p(self.lists), p(self.counts), self.list_length, self.tile, p(self.out), None, None, None, None, None, 0, 0, 0, 0, None)
+        self.head_scores = f32(h // hk, hk, chunk, cells) if unfused else None
+        self.p.head_scores = p(self.head_scores)
         self.exact = exact
         if self.rows <= 32:
             self.splits(attend=48)
@@ -158,7 +163,7 @@ class Case:
         each = max(1, 132 * 3 // (self.hk * self.rows))
         n = max(self.kv)
         lse = lse or max(1, min(each, math.ceil(n / (16 if self.exact else 64) / 64)))
-        score = score or max(1, min(each, math.ceil(n / 16 / 64)))
+        score = score or max(1, min(132 * 2 // (self.hk * self.rows), math.ceil(n / 16 / 64)))
         z = lambda *s: torch.zeros(s, device=dev, dtype=torch.int32)
         f = lambda *s: torch.full(s, float("nan"), device=dev, dtype=torch.float32)
         r = self.rows * self.hk
@@ -240,6 +245,19 @@ def sample_rows(case, count=20, seed=3):
     return rows
 
 
+def select_unfused(case):
+    """Selects without head-group fusion; what differs from the fused result, which sums in the same order."""
+    case.call("select", 7)
+    fused = [None if t is None else t.clone() for t in (case.indices, case.pooled)]
+    for t in (case.scores, case.firsts, case.pooled):
+        if t is not None: t.fill_(float("nan"))
+    case.indices.fill_(-7)
+    case.call("select", 13)
+    torch.cuda.synchronize()
+    pairs = zip(("indices", "scores"), fused, (case.indices, case.pooled))
+    return [f"unfused {what} differ" for what, a, b in pairs if a is not None and not torch.equal(a, b)]
+
+
 def check(case, name, parts="compress select blocks dense", count=20):
     worst = {}
     bad = []
@@ -262,6 +280,7 @@ def check(case, name, parts="compress select blocks dense", count=20):
     if "select" in parts:
         if "general" in parts: case.call("select_general")
         elif "decode" in parts: case.call("decode_select", 3)
+        elif "unfused" in parts: bad += select_unfused(case)
         else: case.call("select", 7)
         torch.cuda.synchronize()
         for s, row in rows:
@@ -340,7 +359,7 @@ def time_decode(lengths=(32768, 131072, 524288)):
             parts = [("lse", lambda: case.call("decode_select", 1)), ("score", lambda: case.call("decode_select", 2)),
                      ("select", lambda: case.call("decode_select", 3)),
                      ("attend", lambda: case.call("decode_attend", 1, 1)), ("combine", lambda: case.call("decode_attend", 1, 2)),
-                     ("cluster", lambda: case.call("decode_attend", 1, 4)),
+                     ("cluster attend", lambda: case.call("decode_attend", 1, 4)),
                      ("both", lambda: (case.call("decode_select", 3), case.call("decode_attend", 1, 3))),
                      ("with cluster", lambda: (case.call("decode_select", 3), case.call("decode_attend", 1, 4)))]
             line = []
@@ -425,6 +444,13 @@ def check_all():
         ok &= check(Case(seqs, **small), f"small {seqs}", count=12)
     ok &= check(Case([(5, 900)], exact=1, **small), "exact lse", count=12)
     ok &= check(Case([(5, 900)], make=uniform, row_chunk=256, **small), "uniform, chunks", count=12)
+    unfused = dict(parts="compress select unfused", count=12)
+    for seqs in ([(0, 130)], [(0, 777)], [(0, 1025)], [(1000, 37), (0, 500), (63, 65)]):
+        ok &= check(Case(seqs, unfused=True, **small), f"unfused {seqs}", **unfused)
+        ok &= check(Case(seqs, unfused=True, pooled=False, **small), f"unfused, no pooled {seqs}", **unfused)
+    ok &= check(Case([(5, 900)], exact=1, unfused=True, **small), "unfused, exact lse", **unfused)
+    ok &= check(Case([(5, 900), (200, 300)], make=uniform, row_chunk=256, unfused=True, **small), "unfused, chunks", **unfused)
+    ok &= check(Case([(0, 9000)], unfused=True, pooled=False), "unfused 9000", **unfused)
     ok &= check(Case([(0, 9000)], make=uniform), "9000 uniform", count=12)
     ok &= check(Case([(0, 9000)], pooled=False), "9000 no pooled", count=12)
     ok &= check(Case([(30000, 200), (8000, 100)]), "history", count=12)
@@ -434,6 +460,7 @@ def check_all():
                 shape = dict(h=h, hk=hk, d=d, dtype=dtype, **small)
                 name = f"{dtype} heads {h}/{hk} dim {d}"
                 ok &= check(Case([(3, 701)], **shape), name, count=6)
+                ok &= check(Case([(3, 701)], unfused=True, **shape), name + " unfused", parts="compress select unfused", count=6)
                 ok &= check(Case([(1500, 3), (77, 1)], **shape), name + " decode", parts="decode cluster select blocks dense", count=2)
         for h, hk, d in ((6, 2, 96), (5, 5, 40), (24, 1, 256), (32, 2, 128), (4, 1, 64)):
             shape = dict(h=h, hk=hk, d=d, **small)
@@ -445,6 +472,10 @@ def check_all():
         ok &= check(Case(seqs, **small), f"decode small {seqs}", **decode)
     for seqs in ([(0, 1)], [(776, 3)], [(1023, 1), (500, 1), (64, 1), (2000, 1)]):
         ok &= check(Case(seqs, **small), f"decode cluster {seqs}", parts="decode cluster select blocks", count=4)
+    ok &= check(Case([(900, 3)], exact=1, **small), "decode cluster exact", parts="decode cluster select blocks", count=4)
+    ok &= check(Case([(40000, 2)], make=uniform), "decode cluster 40000", parts="decode cluster select blocks", count=4)
+    ok &= check(Case([(40000, 2)], make=uniform, topk=400), "decode cluster 40000, 400 blocks", parts="decode cluster select blocks", count=4)
+    ok &= check(Case([(40000, 2)], pooled=False), "decode cluster 40000 structured", parts="decode cluster select blocks", count=4)
     ok &= check(Case([(900, 5)], exact=1, **small), "decode exact", **decode)
     ok &= check(Case([(40000, 2)], make=uniform), "decode 40000", **decode)
     ok &= check(Case([(40000, 2)], pooled=False), "decode 40000 structured", **decode)
@@ -468,7 +499,7 @@ if __name__ == "__main__":
         for op in sys.argv[2].split(","):
             if op == "sweep":  # how decoding is spread
                 continue
-            report(f"{os.path.basename(os.environ.get('LAB', 'lab.so'))} {sys.argv[4]} {op}", n, clock(f[op], 7))
+            report(f"{os.path.basename(os.environ.get('LAB', 'liblab.so'))} {sys.argv[4]} {op}", n, clock(f[op], 7))
     else:
         for n in map(int, sys.argv[2:] or ["8192", "32768", "131072"]):
             time_length(n, cudnn=not os.environ.get("NO_CUDNN"))

@@ -1,6 +1,7 @@
 """Checks the kernels outside attention against float64, then times linear beside torch (cuBLASLt) in the same process.
 
     bash neural-build.sh && python3 neural.py check time
+    python3 neural.py sample        # both for sampling alone
 """
 import ctypes, glob, math, os, statistics, sys
 import numpy as np
@@ -11,7 +12,7 @@ dev = torch.device("cuda")
 torch.zeros(1, device=dev)
 cuda = ctypes.CDLL("libcuda.so.1")
 P, I, I64, F = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
-modules, functions = [], {}
+modules, functions, granted = [], {}, {}
 for file in sorted(glob.glob(os.path.join(HERE, "neural", "*.cubin"))):
     module = P()
     assert cuda.cuModuleLoad(ctypes.byref(module), file.encode()) == 0, file
@@ -29,17 +30,30 @@ class Batch(ctypes.Structure):
     _fields_ = [(n, P) for n in "starts positions lengths table".split()] + [("sequences", I), ("max_pages", I)]
 
 
-def launch(name, grid, block, shared, *args):
+class Config(ctypes.Structure):
+    _fields_ = [("dims", ctypes.c_uint * 6), ("shared", ctypes.c_uint), ("stream", P), ("attributes", P), ("count", ctypes.c_uint)]
+
+
+class Attribute(ctypes.Structure):
+    _fields_ = [("id", ctypes.c_uint), ("pad", ctypes.c_uint), ("value", ctypes.c_uint * 16)]
+
+
+def launch(name, grid, block, shared, *args, cluster=1):
     if name not in functions:
         f = P()
         assert any(cuda.cuModuleGetFunction(ctypes.byref(f), m, name.encode()) == 0 for m in modules), name
-        if shared > 48 * 1024:
-            assert cuda.cuFuncSetAttribute(f, 8, shared) == 0
+        if cluster > 8:
+            assert cuda.cuFuncSetAttribute(f, 14, 1) == 0
         functions[name] = f
+    if shared > granted.get(name, 48 * 1024):
+        assert cuda.cuFuncSetAttribute(functions[name], 8, shared) == 0
+        granted[name] = shared
     grid = tuple(grid) + (1,) * (3 - len(grid))
     pointers = (P * len(args))(*[ctypes.cast(ctypes.pointer(a), P) for a in args])
-    stream = P(torch.cuda.current_stream().cuda_stream)
-    status = cuda.cuLaunchKernel(functions[name], *grid, block, 1, 1, shared, stream, pointers, None)
+    attribute = Attribute(4, 0, (ctypes.c_uint * 16)(cluster, 1, 1))
+    stream = torch.cuda.current_stream().cuda_stream
+    config = Config((ctypes.c_uint * 6)(*grid, block, 1, 1), shared, stream, ctypes.addressof(attribute), int(cluster > 1))
+    status = cuda.cuLaunchKernelEx(ctypes.byref(config), functions[name], pointers, None)
     assert status == 0, (name, grid, status)
 
 
@@ -336,10 +350,20 @@ def sample_reference(l, temperature, k, top_p, uniform):
     return int(order[min(np.searchsorted(cum, uniform * cum[-1], "right"), len(w) - 1)])
 
 
+def sample(spread, logits, settings, out):
+    """`spread`: a cluster a row."""
+    rows, vocabulary = logits.shape
+    args = p(logits), I64(logits.stride(0)), p(settings), I64(4), p(out), I64(1), I(vocabulary)
+    if spread:
+        launch("sample_cluster", (16 * rows,), 1024, 68 * 1024 + 4096 * math.ceil(vocabulary / 16384), *args, cluster=16)
+    else:
+        launch("sample", (rows,), 1024, 68 * 1024, *args)
+
+
 def check_sample():
     rng = np.random.default_rng(5)
     wrong = cases = 0
-    for vocabulary in (1, 2, 31, 1000, 1025, 73448, 200000):
+    for vocabulary in (1, 2, 17, 31, 513, 1000, 1025, 4097, 16384, 16385, 73448, 151936, 200000):
         rows = 24
         l = rng.standard_normal((rows, vocabulary + 3)).astype(np.float32) * rng.choice([0.01, 1, 4], (rows, 1))
         l = l.astype(np.float32)
@@ -349,23 +373,37 @@ def check_sample():
         l[6, vocabulary // 2] = np.inf
         l[7, vocabulary - 1] = np.nan
         l[8] = -np.inf
+        l[10] = 1  # two neighbouring numbers, far more of each than a list holds
+        l[10, ::7] = np.nextafter(np.float32(1), np.float32(2))
+        l[11] = np.inf
+        l[12, vocabulary // 3] = 60  # alone
         settings = np.stack([rng.choice([0, 0.3, 1, 2], rows), rng.choice([0, 1, 2, 40, 1000, 1e6], rows), rng.choice([0, 0.1, 0.9, 0.95, 1], rows), rng.uniform(0, 1, rows)], 1).astype(np.float32)
         settings[4] = (1, 0, 1, 0.7)
         settings[3] = (1, 100, 0.9, 0.7)
         settings[9, 3] = 0
-        L, S = torch.from_numpy(l).to(dev), torch.from_numpy(settings).to(dev)
-        out = torch.full((rows,), -9, dtype=torch.int32, device=dev)
-        launch("sample", (rows,), 1024, 0, p(L), I64(L.stride(0)), p(S), I64(4), p(out), I64(1), I(vocabulary))
-        torch.cuda.synchronize()
-        for r in range(rows):
-            t, k, tp, u = (float(x) for x in settings[r])
-            row = l[r, :vocabulary].astype(np.float64)
-            # Rounding of f32 may move a boundary by 1e-6 of the mass.
-            allowed = {sample_reference(row, t, k, a, b) for a in (tp, tp - 2e-6, tp + 2e-6) for b in (u, u - 2e-6, u + 2e-6)}
-            cases += 1
-            if int(out[r]) not in allowed:
-                wrong += 1
-                print(f"FAIL sample vocabulary {vocabulary} row {r} settings {settings[r]}: {int(out[r])} not in {allowed}")
+        settings[10] = (1, 3000, 0.9, 0.99)
+        settings[12] = (1, 0, 0.9, 0.5)
+        L, S = torch.from_numpy(l).to(dev)[:, :vocabulary], torch.from_numpy(settings).to(dev)
+        chosen = {}
+        for spread in (False, True):
+            out = torch.full((rows,), -9, dtype=torch.int32, device=dev)
+            sample(spread, L, S, out)
+            torch.cuda.synchronize()
+            chosen[spread] = out.tolist()
+            for r in range(rows):
+                t, k, tp, u = (float(x) for x in settings[r])
+                row = l[r, :vocabulary].astype(np.float64)
+                cases += 1
+                if int(out[r]) == sample_reference(row, t, k, tp, u):
+                    continue
+                # Rounding of f32 may move a boundary by 1e-6 of the mass.
+                allowed = {sample_reference(row, t, k, a, b) for a in (tp, tp - 2e-6, tp + 2e-6) for b in (u, u - 2e-6, u + 2e-6)}
+                if int(out[r]) not in allowed:
+                    wrong += 1
+                    print(f"FAIL sample spread {spread} vocabulary {vocabulary} row {r} settings {settings[r]}: {int(out[r])} not in {allowed}")
+        if chosen[False] != chosen[True]:
+            wrong += 1
+            print(f"FAIL sample vocabulary {vocabulary}: a cluster chose {chosen[True]}, a block of threads {chosen[False]}")
     if wrong:
         failures.append("sample")
     print(f"sample: {cases} cases, {wrong} wrong")
@@ -451,24 +489,38 @@ def time_rest():
         gu, so = torch.randn(rows, 24576, device=dev).bfloat16(), torch.empty(rows, 12288, device=dev, dtype=torch.bfloat16)
         s = graphed(lambda i: launch("swiglu_bf16", (rows, 6), 256, 0, p(gu), I64(24576), p(so), I64(12288), I(12288), I(1)), 8)
         print(f"rows {rows}: rms_norm+residual {r[0]:.2f} us, rotate 32x128 {q[0]:.2f} us, swiglu 12288 {s[0]:.2f} us")
-    for v in (73448, 200000):
-        l, out = torch.randn(1, v, device=dev) * 3, torch.zeros(1, dtype=torch.int32, device=dev)
-        for what, s in (("greedy", (0, 0, 1, 0.5)), ("top-p 0.9", (0.8, 0, 0.9, 0.5)), ("top-k 40, top-p 0.9", (0.8, 40, 0.9, 0.5))):
-            S = torch.tensor([s], dtype=torch.float32, device=dev)
-            r = graphed(lambda i: launch("sample", (1,), 1024, 0, p(l), I64(v), p(S), I64(4), p(out), I64(1), I(v)), 4)
-            print(f"sample {v} {what}: {r[0]:.1f} us")
+    time_sample()
 
 
-if "check" in sys.argv:
-    for check in (check_embed, check_rms_norm, check_rotate, check_swiglu, check_append, check_linear, check_sample):
-        try:
-            check()
-            torch.cuda.synchronize()
-            print("done", check.__name__, flush=True)
-        except Exception as error:
-            failures.append(check.__name__)
-            print("FAIL", check.__name__, type(error).__name__, error, flush=True)
-    print("failures:", len(failures), failures[:20])
-if "time" in sys.argv:
-    time_linear()
-    time_rest()
+def time_sample():
+    for v, rows in ((4096, 1), (16384, 1), (73448, 1), (200000, 1), (200000, 8), (200000, 24), (200000, 64)):
+        varied, flat = torch.randn(rows, v, device=dev) * 3, torch.ones(rows, v, device=dev)
+        out = torch.zeros(rows, dtype=torch.int32, device=dev)
+        for what, logits, setting in (
+            ("greedy", varied, (0, 0, 1, 0.5)),
+            ("top-p 0.9", varied, (0.8, 0, 0.9, 0.5)),
+            ("top-k 40, top-p 0.9", varied, (0.8, 40, 0.9, 0.5)),
+            ("top-p 0.9, equal logits", flat, (0.8, 0, 0.9, 0.5)),
+        ):
+            settings = torch.tensor([setting] * rows, dtype=torch.float32, device=dev)
+            one, cluster = (graphed(lambda i: sample(spread, logits, settings, out), 4)[0] for spread in (False, True))
+            print(f"sample {rows} x {v} {what}: {cluster:.1f} us in clusters, {one:.1f} us in single blocks", flush=True)
+
+
+if __name__ == "__main__":
+    if "check" in sys.argv:
+        for check in (check_embed, check_rms_norm, check_rotate, check_swiglu, check_append, check_linear, check_sample):
+            try:
+                check()
+                torch.cuda.synchronize()
+                print("done", check.__name__, flush=True)
+            except Exception as error:
+                failures.append(check.__name__)
+                print("FAIL", check.__name__, type(error).__name__, error, flush=True)
+        print("failures:", len(failures), failures[:20])
+    if "time" in sys.argv:
+        time_linear()
+        time_rest()
+    if "sample" in sys.argv:
+        check_sample()
+        time_sample()

@@ -48,6 +48,18 @@ __device__ __forceinline__ volatile uint32_t& word_at(const char* shared, int of
   return reinterpret_cast<volatile uint32_t*>(const_cast<char*>(shared) + offset)[index];
 }
 
+// Tags are polled while they are written: the write is atomic and the reads are relaxed.
+__device__ __forceinline__ void set_tag(const char* shared, int offset, uint32_t index, uint32_t value) {
+  asm volatile("{ .reg .u32 old; atom.relaxed.cta.shared::cta.exch.b32 old, [%0], %1; }" ::"r"(
+                   shared_address(shared + offset) + 4 * index), "r"(value) : "memory");
+}
+__device__ __forceinline__ uint32_t read_tag(const char* shared, int offset, uint32_t index) {
+  uint32_t value;
+  asm volatile("ld.relaxed.cta.shared::cta.u32 %0, [%1];"
+               : "=r"(value) : "r"(shared_address(shared + offset) + 4 * index) : "memory");
+  return value;
+}
+
 template <typename S>
 __device__ __forceinline__ uint32_t queries_full(uint32_t bars) {
   return bars + 8 * (2 * S::key_stages + 2 * S::value_stages);
@@ -91,7 +103,7 @@ __device__ __forceinline__ void load_blocks(const AttendArgs& a, const CUtensorM
       if (lane == 0) {
         if (!shared_by_both) barrier_arrive(item.keys_empty(bars), 4);
         word_at(shared, S::entry_offset, item.key_stage()) = entry;
-        word_at(shared, S::key_tag_offset, item.key_stage()) = item.number;
+        set_tag(shared, S::key_tag_offset, item.key_stage(), item.number);
         barrier_arrive_expect(item.keys_full(bars), S::tile_bytes);
         for (int half = 0; half < DIM / 64; half++)
           copy_tile_2d(base + S::keys_offset + item.key_stage() * S::tile_bytes + half * kBlock * 128, keys,
@@ -100,7 +112,7 @@ __device__ __forceinline__ void load_blocks(const AttendArgs& a, const CUtensorM
       barrier_wait(item.values_empty(bars), item.value_phase() ^ 1);
       if (lane == 0) {
         if (!shared_by_both) barrier_arrive(item.values_empty(bars), 4);
-        word_at(shared, S::value_tag_offset, item.value_stage()) = item.number;
+        set_tag(shared, S::value_tag_offset, item.value_stage(), item.number);
         barrier_arrive_expect(item.values_full(bars), S::tile_bytes);
         for (int half = 0; half < DIM / 64; half++)
           copy_tile_2d(base + S::values_offset + item.value_stage() * S::tile_bytes + half * kBlock * 128, values,
@@ -129,7 +141,13 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
     if (!find_attend_tile<S::tokens>(a, index, tiles_per_sequence, t)) continue;
     barrier_wait(qfull, query_phase);
     query_phase ^= 1;
-    const int4 counts = *reinterpret_cast<const int4*>(shared + S::count_offset);
+    // What the lane that frees a buffer has read itself needs no further ordering: it reads for its warp.
+    int4 counts = {};
+    if (lane == 0) counts = *reinterpret_cast<const int4*>(shared + S::count_offset);
+    counts.x = __shfl_sync(0xFFFFFFFFu, counts.x, 0);
+    counts.y = __shfl_sync(0xFFFFFFFFu, counts.y, 0);
+    counts.z = __shfl_sync(0xFFFFFFFFu, counts.z, 0);
+    counts.w = __shfl_sync(0xFFFFFFFFu, counts.w, 0);
     uint32_t q[DIM / 4];
 #pragma unroll
     for (int k = 0; k < DIM / 16; k++) {
@@ -200,13 +218,15 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
     const uint32_t followed_from = done + S::key_stages, followed_to = done + counts.y;
     auto await = [&](const Item<S>& item, uint32_t bar, uint32_t phase, int tag_offset, uint32_t stage) {
       if (item.number < followed_from || item.number >= followed_to)
-        while (word_at(shared, tag_offset, stage) != item.number) {
+        while (read_tag(shared, tag_offset, stage) != item.number) {
         }
       barrier_wait(bar, phase);
     };
     auto await_keys = [&](const Item<S>& item) {
       await(item, item.keys_full(bars), item.key_phase(), S::key_tag_offset, item.key_stage());
-      return static_cast<uint32_t>(word_at(shared, S::entry_offset, item.key_stage()));
+      uint32_t entry = 0;
+      if (lane == 0) entry = word_at(shared, S::entry_offset, item.key_stage());
+      return __shfl_sync(0xFFFFFFFFu, entry, 0);
     };
     auto await_values = [&](const Item<S>& item) {
       await(item, item.values_full(bars), item.value_phase(), S::value_tag_offset, item.value_stage());

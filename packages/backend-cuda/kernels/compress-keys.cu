@@ -1,5 +1,6 @@
 // Fine and coarse keys: means of runs of cached keys, for the windows that end within the batch's query rows.
 #include "common/batch.cuh"
+#include "common/chain.cuh"
 #include "common/types.cuh"
 
 // Block (i, kv head, sequence) writes the i-th cell that can end in the sequence's query rows: its fine key, and its
@@ -10,6 +11,8 @@
 // `span` is a window's length in cells (kernelSize / kernelStride).
 template <typename T>
 __device__ void compress_keys(const T* keys, T* fine, T* coarse, Batch batch, int block_size, int stride, int span) {
+  wait_for_previous();
+  allow_next();
   const int sequence = blockIdx.z, head = blockIdx.y, heads = gridDim.y, pairs = blockDim.x;
   const int from = batch.query_positions[sequence];
   const int to = from + batch.query_starts[sequence + 1] - batch.query_starts[sequence];

@@ -1,34 +1,12 @@
 // Attention for a few query rows (decoding, verifying drafts), spread over the whole chip: dense, or over selected blocks.
-//   decode_attend          each block of threads takes its share of the blocks: partial outputs
-//   decode_combine         adds the parts up
-//   decode_attend_cluster  both in one launch, for selected blocks, on Hopper
-// A warp takes 16 keys at a time, straight from the pages to registers: the group's heads are the 16 rows of its product.
-#include "common/batch.cuh"
-#include "common/chain.cuh"
-#include "common/mma.cuh"
-
-struct DecodeAttendArgs {
-  Batch batch;
-  float scale_log2;
-  int heads;
-  int kv_heads;
-  int budget;           // row length of `indices`
-  int capacity;         // rows per kv head of `indices`
-  int splits;           // decode_attend's grid x
-  const int* indices;   // [kvHeads, capacity, budget], or null: every block
-  const void* q;        // [rows, heads, DIM]
-  const void* keys;     // [pages, kvHeads, 64, DIM]
-  const void* values;
-  float2* weights;      // [rows, kvHeads, splits, 16] largest logit (base 2) and sum of weights
-  float* partial;       // [rows, kvHeads, splits, 16, DIM] weighted sums of values
-  void* out;            // [rows, heads, DIM]
-};
+//   decode_attend   each block of threads takes its share of the blocks: partial outputs
+//   decode_combine  adds the parts up
+#include "decode-attend.cuh"
 
 namespace {
 
 constexpr int kAttendWarps = 4;
 constexpr int kPartThreads = 32 * kAttendWarps;
-constexpr int kCluster = 16, kClusterWarps = 12, kClusterThreads = 32 * kClusterWarps;
 
 // Values of 16 keys times weights. Column n of product j is element 8 n + j (of each run of 64), so that lane g can
 // load 8 elements of a key at once; lane t then holds elements 16 t .. 16 t + 15 of each run for its heads.
@@ -48,70 +26,57 @@ __device__ __forceinline__ void multiply_values(float (&o)[DIM / 8][4], const ui
   }
 }
 
-// The attention of one block of threads: `parts` of them share out the row's blocks and this is number `part`. Leaves the
-// weighted sums of values in `sums` [16][DIM] and the largest logit and sum of weights of the 16 heads in `heads`.
-template <typename T, int DIM, int WARPS>
-__device__ __forceinline__ void attend_part(const DecodeAttendArgs& a, int part, int parts, float* sums, float2* heads) {
-  extern __shared__ __align__(16) float scratch[];  // [WARPS][DIM / 2][32]
-  const int row = blockIdx.z, head = blockIdx.y, group = a.heads / a.kv_heads;
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
-  const int sequence = sequence_of(a.batch, row);
-  const int position = a.batch.query_positions[sequence] + row - a.batch.query_starts[sequence];
-  const int* pages = a.batch.page_table + static_cast<int64_t>(sequence) * a.batch.max_pages;
-  const int* list = a.indices ? a.indices + (static_cast<int64_t>(head) * a.capacity + row) * a.budget : nullptr;
-  const int blocks = list ? a.budget : position / kBlock + 1;
+// Each block of threads leaves the weighted sums of values of its share, and the largest logit and sum of weights of the 16
+// heads.
+template <typename T, int DIM>
+__device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
+  extern __shared__ __align__(16) float scratch[];  // [kAttendWarps][DIM / 2][32]
+  const AttendRow r(a);
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4, group = a.heads / a.kv_heads;
   GroupQueries<T, DIM> q;
-  q.load(static_cast<const T*>(a.q) + (static_cast<int64_t>(row) * a.heads + head * group) * DIM, group);
+  q.load(static_cast<const T*>(a.q) + (static_cast<int64_t>(r.row) * a.heads + r.head * group) * DIM, group);
   wait_for_previous();
   allow_next();
   float o[DIM / 8][4] = {};
   float top[2] = {-1e30f, -1e30f}, sum[2] = {0.f, 0.f};
   // A block is 4 units of 16 keys; warps take units in turn, and look up 32 of theirs at a time, one a lane.
-  const int units = 4 * max(0, ceil_div(blocks - part, parts));
+  const int part = blockIdx.x, parts = gridDim.x, units = 4 * max(0, ceil_div(r.blocks - part, parts));
   int own_block = -1, own_page = 0;
-  for (int unit = warp, n = 0; unit < units; unit += WARPS, n++) {
+  for (int unit = warp, n = 0; unit < units; unit += kAttendWarps, n++) {
     if (n % 32 == 0) {
-      const int i = part + (unit + lane * WARPS) / 4 * parts;
-      own_block = i >= blocks ? -1 : list ? list[i] : i;
-      own_page = pages[max(own_block, 0)];
+      const int i = part + (unit + lane * kAttendWarps) / 4 * parts;
+      own_block = i >= r.blocks ? -1 : r.list ? r.list[i] : i;
+      own_page = r.pages[max(own_block, 0)];
     }
-    const int block = __shfl_sync(0xFFFFFFFFu, own_block, n % 32);
+    const int block = __shfl_sync(kAll, own_block, n % 32);
     if (block < 0) break;
-    const int64_t page = __shfl_sync(0xFFFFFFFFu, own_page, n % 32);
-    const int64_t base = (page * a.kv_heads + head) * kBlock + 16 * (unit % 4);
+    const int64_t page = __shfl_sync(kAll, own_page, n % 32);
+    const int64_t base = (page * a.kv_heads + r.head) * kBlock + 16 * (unit % 4);
     const T* keys = static_cast<const T*>(a.keys) + base * DIM;
     const T* values = static_cast<const T*>(a.values) + base * DIM;
     const int first = block * kBlock + 16 * (unit % 4);
-    if (first > position) continue;
-    uint4 k0[DIM / 32], k1[DIM / 32];
-    GroupQueries<T, DIM>::load_key(k0, keys + g * DIM);
-    GroupQueries<T, DIM>::load_key(k1, keys + (g + 8) * DIM);
+    if (first > r.position) continue;
+    uint4 k[2][DIM / 32];
+    GroupQueries<T, DIM>::load_key(k[0], keys + g * DIM);
+    GroupQueries<T, DIM>::load_key(k[1], keys + (g + 8) * DIM);
     uint4 v[DIM / 64][4];
 #pragma unroll
     for (int n = 0; n < 4; n++) {
       // Rows past the position may hold anything: a valid one is read instead, its weight is 0.
-      const T* row_values = values + min(2 * t + n % 2 + 8 * (n / 2), position - first) * DIM + 8 * g;
+      const T* row_values = values + min(2 * t + n % 2 + 8 * (n / 2), r.position - first) * DIM + 8 * g;
 #pragma unroll
       for (int run = 0; run < DIM / 64; run++) v[run][n] = __ldg(reinterpret_cast<const uint4*>(row_values + 64 * run));
     }
     float s[2][4];
-    q.multiply(s[0], k0);
-    q.multiply(s[1], k1);
-    float high[2] = {top[0], top[1]};
-#pragma unroll
-    for (int n = 0; n < 2; n++)
-#pragma unroll
-      for (int e = 0; e < 4; e++) {
-        s[n][e] = first + 8 * n + 2 * t + e % 2 <= position ? s[n][e] * a.scale_log2 : -CUDART_INF_F;
-        high[e / 2] = fmaxf(high[e / 2], s[n][e]);
-      }
+    logits(s, q, k, first, r.position, a.scale_log2);
     float factor[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      high[h] = fmaxf(high[h], __shfl_xor_sync(0xFFFFFFFFu, high[h], 1));
-      high[h] = fmaxf(high[h], __shfl_xor_sync(0xFFFFFFFFu, high[h], 2));
-      factor[h] = exp2_fast(top[h] - high[h]);
-      top[h] = high[h];
+      float high = fmaxf(fmaxf(s[0][2 * h], s[0][2 * h + 1]), fmaxf(s[1][2 * h], s[1][2 * h + 1]));
+      high = fmaxf(high, __shfl_xor_sync(kAll, high, 1));
+      high = fmaxf(fmaxf(high, __shfl_xor_sync(kAll, high, 2)), top[h]);
+      factor[h] = exp2_fast(top[h] - high);
+      top[h] = high;
       sum[h] *= factor[h];
     }
 #pragma unroll
@@ -131,41 +96,43 @@ __device__ __forceinline__ void attend_part(const DecodeAttendArgs& a, int part,
   }
   // The warps' parts, added up in shared memory, which keeps the registers' order: no bank conflicts.
   constexpr int kRegisters = DIM / 2;
-  __shared__ float2 states[WARPS][16];
-  __shared__ float factors[WARPS][16];
+  const int64_t at = (static_cast<int64_t>(r.row) * a.kv_heads + r.head) * parts + part;
+  float* sums = a.partial + at * 16 * DIM;
+  __shared__ float2 states[kAttendWarps][16];
+  __shared__ float factors[kAttendWarps][16];
 #pragma unroll
   for (int h = 0; h < 2; h++) {
-    sum[h] += __shfl_xor_sync(0xFFFFFFFFu, sum[h], 1);
-    sum[h] += __shfl_xor_sync(0xFFFFFFFFu, sum[h], 2);
+    sum[h] += __shfl_xor_sync(kAll, sum[h], 1);
+    sum[h] += __shfl_xor_sync(kAll, sum[h], 2);
     if (t == 0) states[warp][g + 8 * h] = make_float2(top[h], sum[h]);
   }
 #pragma unroll
   for (int i = 0; i < kRegisters; i++) scratch[(warp * kRegisters + i) * 32 + lane] = o[i / 4][i % 4];
   __syncthreads();
-  if (threadIdx.x < 16 * WARPS) {
+  if (threadIdx.x < 16 * kAttendWarps) {
     const int h = threadIdx.x % 16;
     float high = -1e30f;
 #pragma unroll
-    for (int w = 0; w < WARPS; w++) high = fmaxf(high, states[w][h].x);
+    for (int w = 0; w < kAttendWarps; w++) high = fmaxf(high, states[w][h].x);
     factors[threadIdx.x / 16][h] = exp2_fast(states[threadIdx.x / 16][h].x - high);
     if (threadIdx.x < 16) {
       float total = 0.f;
 #pragma unroll
-      for (int w = 0; w < WARPS; w++) total += states[w][h].y * exp2_fast(states[w][h].x - high);
-      heads[h] = make_float2(high, total);
+      for (int w = 0; w < kAttendWarps; w++) total += states[w][h].y * exp2_fast(states[w][h].x - high);
+      a.weights[at * 16 + h] = make_float2(high, total);
     }
   }
   __syncthreads();
   // A job is four elements of the 8 heads g or g + 8 (h); lanes write elements 16 t + .. of head g.
 #pragma unroll
-  for (int first = 0; first < DIM / 8; first += WARPS) {
+  for (int first = 0; first < DIM / 8; first += kAttendWarps) {
     const int job = first + warp;
     if (job >= DIM / 8) break;
     const int h = job % 2, octet = job / 2 % 2, four = job / 4 % 2, run = job / 8;
     const float* from = scratch + (4 * (8 * run + 4 * four) + 2 * h + octet) * 32 + lane;
     float x[4] = {};
 #pragma unroll
-    for (int w = 0; w < WARPS; w++) {
+    for (int w = 0; w < kAttendWarps; w++) {
       const float factor = factors[w][g + 8 * h];
 #pragma unroll
       for (int i = 0; i < 4; i++) x[i] += factor * from[(w * kRegisters + 4 * i) * 32];
@@ -173,50 +140,6 @@ __device__ __forceinline__ void attend_part(const DecodeAttendArgs& a, int part,
     *reinterpret_cast<float4*>(sums + (g + 8 * h) * DIM + 64 * run + 16 * t + 8 * octet + 4 * four) =
         make_float4(x[0], x[1], x[2], x[3]);
   }
-}
-
-template <typename T, int DIM>
-__device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
-  const int64_t at = (static_cast<int64_t>(blockIdx.z) * a.kv_heads + blockIdx.y) * a.splits + blockIdx.x;
-  attend_part<T, DIM, kAttendWarps>(a, blockIdx.x, gridDim.x, a.partial + at * 16 * DIM, a.weights + at * 16);
-}
-
-// Selected blocks only: a cluster of 16 takes one (row, kv head), and its parts never leave shared memory. Block r of
-// the cluster finishes head r.
-template <typename T, int DIM>
-__device__ __forceinline__ void decode_attend_cluster(const DecodeAttendArgs& a) {
-#if __CUDA_ARCH__ >= 900
-  __shared__ __align__(16) float sums[16 * DIM];
-  __shared__ float2 heads[16];
-  const int part = blockIdx.x, x = threadIdx.x, group = a.heads / a.kv_heads;
-  attend_part<T, DIM, kClusterWarps>(a, part, kCluster, sums, heads);
-  asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");
-  if (part < group && x < DIM) {
-    float2 state[kCluster];
-    float value[kCluster], high = -1e30f, sum = 0.f, total = 0.f;
-    const uint32_t own_head = static_cast<uint32_t>(__cvta_generic_to_shared(heads + part));
-    const uint32_t own_sum = static_cast<uint32_t>(__cvta_generic_to_shared(sums + part * DIM + x));
-#pragma unroll
-    for (int r = 0; r < kCluster; r++) {
-      uint32_t from;
-      asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(from) : "r"(own_head), "r"(r));
-      asm volatile("ld.shared::cluster.v2.f32 {%0, %1}, [%2];" : "=f"(state[r].x), "=f"(state[r].y) : "r"(from));
-      asm("mapa.shared::cluster.u32 %0, %1, %2;" : "=r"(from) : "r"(own_sum), "r"(r));
-      asm volatile("ld.shared::cluster.f32 %0, [%1];" : "=f"(value[r]) : "r"(from));
-    }
-#pragma unroll
-    for (int r = 0; r < kCluster; r++) high = fmaxf(high, state[r].x);
-#pragma unroll
-    for (int r = 0; r < kCluster; r++) {
-      const float factor = exp2_fast(state[r].x - high);
-      sum += state[r].y * factor;
-      total += value[r] * factor;
-    }
-    static_cast<T*>(a.out)[(static_cast<int64_t>(blockIdx.z) * a.heads + blockIdx.y * group + part) * DIM + x] =
-        from_float<T>(total / sum);
-  }
-  asm volatile("barrier.cluster.arrive.aligned;\nbarrier.cluster.wait.aligned;" ::: "memory");  // parts stay until read
-#endif
 }
 
 // Grid (heads, rows), 4 * DIM threads: four quarters of the parts at a time.
@@ -233,7 +156,7 @@ __device__ __forceinline__ void decode_combine(const DecodeAttendArgs& a) {
   float high = -1e30f;
   for (int s = lane; s < a.splits; s += 32) high = fmaxf(high, a.weights[(first + s) * 16 + h].x);
 #pragma unroll
-  for (int d = 1; d < 32; d *= 2) high = fmaxf(high, __shfl_xor_sync(0xFFFFFFFFu, high, d));
+  for (int d = 1; d < 32; d *= 2) high = fmaxf(high, __shfl_xor_sync(kAll, high, d));
   float total = 0.f, sum = 0.f;
 #pragma unroll 12
   for (int s = quarter; s < a.splits; s += kQuarters)
@@ -243,7 +166,7 @@ __device__ __forceinline__ void decode_combine(const DecodeAttendArgs& a) {
     sum += w.y * exp2_fast(w.x - high);
   }
 #pragma unroll
-  for (int d = 1; d < 32; d *= 2) sum += __shfl_xor_sync(0xFFFFFFFFu, sum, d);
+  for (int d = 1; d < 32; d *= 2) sum += __shfl_xor_sync(kAll, sum, d);
   totals[quarter][x] = total;
   __syncthreads();
   if (quarter > 0) return;
@@ -254,17 +177,12 @@ __device__ __forceinline__ void decode_combine(const DecodeAttendArgs& a) {
 
 }  // namespace
 
-// decode_attend: grid (splits, kvHeads, rows) of 128 threads; decode_attend_cluster: grid (16, kvHeads, rows) of 384 in
-// clusters of 16. Both: 64 * DIM bytes of shared memory a warp. Groups of up to 16 query heads.
+// decode_attend: grid (splits, kvHeads, rows) of 128 threads, 256 * DIM bytes of shared memory. Groups of up to 16 query heads.
 #define DECODE_ATTEND(SUFFIX, T, DIM)                                                                                   \
-  extern "C" __global__ void __launch_bounds__(kPartThreads) decode_attend_##SUFFIX(const DecodeAttendArgs args) {      \
+  extern "C" __global__ void __launch_bounds__(kPartThreads, 2) decode_attend_##SUFFIX(const DecodeAttendArgs args) {   \
     decode_attend<T, DIM>(args);                                                                                        \
   }                                                                                                                     \
-  extern "C" __global__ void __launch_bounds__(kClusterThreads, 1)                                                      \
-      decode_attend_cluster_##SUFFIX(const DecodeAttendArgs args) {                                                     \
-    decode_attend_cluster<T, DIM>(args);                                                                                \
-  }                                                                                                                     \
-  extern "C" __global__ void __launch_bounds__(4 * DIM) decode_combine_##SUFFIX(const DecodeAttendArgs args) {              \
+  extern "C" __global__ void __launch_bounds__(4 * DIM) decode_combine_##SUFFIX(const DecodeAttendArgs args) {          \
     decode_combine<T, DIM>(args);                                                                                       \
   }
 DECODE_ATTEND(bf16_d128, bf16, 128)

@@ -1,7 +1,8 @@
 // Selection for a few query rows (decoding, verifying drafts), spread over the whole chip: two launches, any length.
 //   decode_lse    partial log-sum-exps over runs of coarse (or fine) keys
 //   decode_score  block scores; the last block of threads of a (row, kv head) ranks them
-// A warp holds the group's queries in registers and reads keys straight from the pages, each once.
+// A warp holds the group's queries in registers and reads keys straight from the pages, each once. Queries and page tables
+// are read before the previous launch has ended: they must be older than that.
 #include "common/batch.cuh"
 #include "common/chain.cuh"
 #include "common/mma.cuh"
@@ -30,7 +31,7 @@ struct DecodeSelectArgs {
 
 namespace {
 
-constexpr int kWarps = kRankWarps;
+constexpr int kWarps = 8;
 constexpr int kDecodeThreads = 32 * kWarps;
 constexpr unsigned kFull = 0xFFFFFFFFu;
 
@@ -51,134 +52,250 @@ __device__ __forceinline__ DecodeRow decode_row(const Batch& batch, int kv_heads
   return r;
 }
 
+// A warp's share of a row's compressed keys, in runs of 8: warp `part` of `parts` has neighbouring ones.
 template <typename T, int DIM>
-__device__ __forceinline__ const T* cell_key(const void* keys, const DecodeRow& r, int kv_heads, int cell, int slots) {
-  const int64_t page = r.pages[cell / slots];
-  return static_cast<const T*>(keys) + ((page * kv_heads + r.head) * slots + cell % slots) * DIM;
+struct KeyRuns {
+  const T* keys;     // [pages, kvHeads, slots, DIM], from the row's KV head on
+  const int* pages;
+  int cells;         // of the row
+  int shift;         // log2 of the cells in a page: 2 or 0
+  int page_pitch;
+  int run, end;
+  int first_page, own_page;  // lane l knows page first_page + l
+
+  __device__ __forceinline__ KeyRuns(const void* all, const DecodeRow& r, int kv_heads, int stride, int cells, int part, int parts)
+      : pages(r.pages), cells(cells), shift(stride == kFineStride ? 2 : 0) {
+    keys = static_cast<const T*>(all) + static_cast<int64_t>(r.head << shift) * DIM;
+    page_pitch = (kv_heads << shift) * DIM;
+    const int runs = ceil_div(cells, 8), each = ceil_div(runs, parts);
+    run = part * each;
+    end = min(run + each, runs);
+    look_up();
+  }
+
+  __device__ __forceinline__ void look_up() {
+    first_page = (8 * run) >> shift;
+    const int last = (max(cells, 1) - 1) >> shift;
+    own_page = pages[min(first_page + static_cast<int>(threadIdx.x) % 32, last)];
+  }
+
+  // The lane's part of key 8 n + g; runs ahead of `run` by at most one lookup.
+  __device__ __forceinline__ void load(uint4 (&k)[DIM / 32], int n) {
+    if (((8 * n + 7) >> shift) - first_page >= 32) {
+      run = n;
+      look_up();
+    }
+    const int cell = min(8 * n + static_cast<int>(threadIdx.x) % 32 / 4, cells - 1);
+    const int64_t page = __shfl_sync(kFull, own_page, (cell >> shift) - first_page);
+    GroupQueries<T, DIM>::load_key(k, keys + page * page_pitch + (cell & ((1 << shift) - 1)) * DIM);
+  }
+};
+
+// What a thread of a quad found about heads g and g + 8: base-2 log-sum-exp in two parts. Tops start finite, so that their
+// differences never are NaN.
+struct HeadSums {
+  float top[2] = {-1e30f, -1e30f}, sum[2] = {0.f, 0.f};
+};
+
+// Adds the keys that normalise.
+template <typename T, int DIM>
+__device__ __forceinline__ HeadSums sum_keys(const DecodeSelectArgs& a, const GroupQueries<T, DIM>& q, KeyRuns<T, DIM>& runs) {
+  const int t = threadIdx.x % 4;
+  HeadSums h;
+  uint4 k[DIM / 32];
+  int n = runs.run;
+  const int end = runs.end;
+  if (n < end) runs.load(k, n);
+  for (; n < end; n++) {
+    float s[4];
+    q.multiply(s, k);
+    if (n + 1 < end) runs.load(k, n + 1);
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+      const int cell = 8 * n + 2 * t + i % 2;
+      s[i] = cell >= 1 && cell < runs.cells ? s[i] * a.scale_log2 : -CUDART_INF_F;
+    }
+#pragma unroll
+    for (int i = 0; i < 2; i++) {
+      const float high = fmaxf(h.top[i], fmaxf(s[2 * i], s[2 * i + 1]));
+      h.sum[i] = h.sum[i] * exp2_fast(h.top[i] - high) + exp2_fast(s[2 * i] - high) + exp2_fast(s[2 * i + 1] - high);
+      h.top[i] = high;
+    }
+  }
+  return h;
 }
 
-// Merges the base-2 log-sum-exp (top, sum) with another.
-__device__ __forceinline__ void merge(float& top, float& sum, float other_top, float other_sum) {
-  const float high = fmaxf(top, other_top);
-  sum = (sum > 0.f ? sum * exp2_fast(top - high) : 0.f) + (other_sum > 0.f ? other_sum * exp2_fast(other_top - high) : 0.f);
-  top = high;
+// Adds up log-sum-exps over groups of lanes that differ in bits FROM .. TO / 2 of their number; all get the result.
+template <int FROM, int TO>
+__device__ __forceinline__ float2 add_lanes(float2 part) {
+  float top = part.x;
+#pragma unroll
+  for (int d = FROM; d < TO; d *= 2) top = fmaxf(top, __shfl_xor_sync(kFull, top, d));
+  float sum = part.y * exp2_fast(part.x - top);
+#pragma unroll
+  for (int d = FROM; d < TO; d *= 2) sum += __shfl_xor_sync(kFull, sum, d);
+  return make_float2(top, sum);
+}
+
+// A warp's sums of the 16 heads, to shared memory.
+__device__ __forceinline__ void store_sums(const HeadSums& h, float2 (&to)[16]) {
+  const int lane = threadIdx.x % 32;
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    const float2 all = add_lanes<1, 4>(make_float2(h.top[i], h.sum[i]));
+    if (lane % 4 == 0) to[lane / 4 + 8 * i] = all;
+  }
+}
+
+// What to subtract from logits of head h. Heads past the group, and queries that see no such key, score 0.
+__device__ __forceinline__ float lse_of(float2 all, int h, int group) {
+  return h < group && all.y > 0.f ? all.x + log2f(all.y) : CUDART_INF_F;
+}
+
+// Cells to score. Forced blocks need no score, nor does any when all are chosen; inspection wants every one.
+__device__ __forceinline__ int needed_cells(const DecodeSelectArgs& a, const DecodeRow& r) {
+  const int block = r.position / kBlock, seen = visible_cells(r.position, kFineStride);
+  if (a.pooled) return seen;
+  return block + 1 <= a.rules.budget ? 0 : max(0, min(seen, (block - a.rules.local) * kCells + 1));
+}
+
+// Scores a run of 8 cells from its products; hands scores of blocks to `put(block, score)`, by one lane each.
+//   lse  of heads g and g + 8
+template <typename Put>
+__device__ __forceinline__ void score_run(const float (&s)[4], int first, int cells, float scale_log2, const float (&lse)[2], Put put) {
+  const int lane = threadIdx.x % 32, t = lane % 4;
+  float v[2];
+#pragma unroll
+  for (int i = 0; i < 2; i++) {
+    v[i] = exp2_fast(fmaf(s[i], scale_log2, -lse[0])) + exp2_fast(fmaf(s[i + 2], scale_log2, -lse[1]));
+#pragma unroll
+    for (int d = 4; d < 32; d *= 2) v[i] += __shfl_xor_sync(kFull, v[i], d);
+    const int cell = first + 2 * t + i;
+    if (cell < 1 || cell >= cells) v[i] = 0.f;
+  }
+  // Cells 2t, 2t+1: a block is two lanes; its first cell counts for the block before, too.
+  const float most = fmaxf(fmaxf(v[0], v[1]), __shfl_xor_sync(kFull, fmaxf(v[0], v[1]), 1));
+  const int b = first / kCells + t / 2;
+  if (lane < 4 && t % 2 == 0) {
+    put(b, __float_as_uint(most));
+    if (b > 0) put(b - 1, __float_as_uint(v[0]));
+  }
+}
+
+// The queries' fine keys, two runs always on their way.
+template <typename T, int DIM>
+struct FineKeys {
+  KeyRuns<T, DIM> runs;
+  int n, end;
+  uint4 k[2][DIM / 32];
+
+  __device__ __forceinline__ FineKeys(const DecodeSelectArgs& a, const DecodeRow& r, int part, int parts)
+      : runs(a.fine, r, a.kv_heads, kFineStride, needed_cells(a, r), part, parts), n(runs.run), end(runs.end) {}
+
+  __device__ __forceinline__ void load(uint4 (&to)[DIM / 32], int run) {
+    if (run < end) runs.load(to, run);
+  }
+  __device__ __forceinline__ void start() {
+    load(k[0], n);
+    load(k[1], n + 1);
+  }
+
+  template <typename Put>
+  __device__ __forceinline__ void score(const GroupQueries<T, DIM>& q, float scale_log2, const float (&lse)[2], int blocks, Put put) {
+    auto put_inside = [&](int b, unsigned score) {
+      if (b < blocks) put(b, score);
+    };
+    for (; n < end; n += 2) {
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        if (n + i >= end) break;
+        float s[4];
+        q.multiply(s, k[i]);
+        load(k[i], n + 2 + i);
+        score_run(s, 8 * (n + i), runs.cells, scale_log2, lse, put_inside);
+      }
+    }
+  }
+};
+
+// The row's results from its block scores, by a block of threads: `load(b)` gives the bits of block b's.
+template <typename Load>
+__device__ __forceinline__ void write_selection(const DecodeSelectArgs& a, const DecodeRow& r, Load load) {
+  const int64_t at = static_cast<int64_t>(r.head) * a.capacity + r.row;
+  rank_blocks<kWarps>(load, r.position / kBlock, a.rules, a.indices + at * a.rules.budget);
+  if (!a.pooled) return;
+  const int cells = r.length / kFineStride;
+  for (int b = threadIdx.x; b < a.pooled_blocks; b += kDecodeThreads)
+    a.pooled[at * a.pooled_blocks + b] = max(1, kCells * b) < cells ? __uint_as_float(load(b)) : -CUDART_INF_F;
+}
+
+template <typename T, int DIM>
+__device__ __forceinline__ const T* queries_of(const DecodeSelectArgs& a, const DecodeRow& r) {
+  return static_cast<const T*>(a.q) + (static_cast<int64_t>(r.row) * a.heads + r.head * (a.heads / a.kv_heads)) * DIM;
+}
+
+template <typename T, int DIM>
+__device__ __forceinline__ KeyRuns<T, DIM> normal_keys(const DecodeSelectArgs& a, const DecodeRow& r, int part, int parts) {
+  return KeyRuns<T, DIM>(a.normal, r, a.kv_heads, a.lse_stride, visible_cells(r.position, a.lse_stride), part, parts);
 }
 
 template <typename T, int DIM>
 __device__ __forceinline__ void decode_lse(const DecodeSelectArgs& a) {
+  const DecodeRow r = decode_row(a.batch, a.kv_heads);
+  const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+  KeyRuns<T, DIM> runs = normal_keys<T, DIM>(a, r, blockIdx.x * kWarps + warp, gridDim.x * kWarps);
+  GroupQueries<T, DIM> q;
+  q.load(queries_of<T, DIM>(a, r), a.heads / a.kv_heads);
   wait_for_previous();
   allow_next();
-  const DecodeRow r = decode_row(a.batch, a.kv_heads);
-  const int group = a.heads / a.kv_heads, lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
   unsigned* scores = a.scores + r.at * a.max_blocks;
   for (int b = blockIdx.x * kDecodeThreads + threadIdx.x; b < a.max_blocks; b += gridDim.x * kDecodeThreads) scores[b] = 0;
-  const int slots = kBlock / a.lse_stride, seen = visible_cells(r.position, a.lse_stride);
-  GroupQueries<T, DIM> q;
-  q.load(static_cast<const T*>(a.q) + (static_cast<int64_t>(r.row) * a.heads + r.head * group) * DIM, group);
-  float top[2] = {-CUDART_INF_F, -CUDART_INF_F}, sum[2] = {0.f, 0.f};
-  for (int first = 8 * (blockIdx.x * kWarps + warp); first < seen; first += 8 * kWarps * gridDim.x) {
-    uint4 k[DIM / 32];
-    GroupQueries<T, DIM>::load_key(k, cell_key<T, DIM>(a.normal, r, a.kv_heads, min(first + g, seen - 1), slots));
-    float s[4];
-    q.multiply(s, k);
-#pragma unroll
-    for (int i = 0; i < 4; i++) {
-      const int cell = first + 2 * t + i % 2;
-      s[i] = cell >= 1 && cell < seen ? s[i] * a.scale_log2 : -CUDART_INF_F;
-    }
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-      const float high = fmaxf(s[2 * h], s[2 * h + 1]);
-      if (high > -CUDART_INF_F) merge(top[h], sum[h], high, exp2_fast(s[2 * h] - high) + exp2_fast(s[2 * h + 1] - high));
-    }
-  }
   __shared__ float2 shared[kWarps][16];
-#pragma unroll
-  for (int h = 0; h < 2; h++) {
-#pragma unroll
-    for (int d = 1; d < 4; d *= 2)
-      merge(top[h], sum[h], __shfl_xor_sync(kFull, top[h], d), __shfl_xor_sync(kFull, sum[h], d));
-    if (t == 0) shared[warp][g + 8 * h] = make_float2(top[h], sum[h]);
-  }
+  store_sums(sum_keys<T, DIM>(a, q, runs), shared[warp]);
   __syncthreads();
-  if (threadIdx.x < 16) {
-    float2 all = shared[0][threadIdx.x];
-    for (int w = 1; w < kWarps; w++) merge(all.x, all.y, shared[w][threadIdx.x].x, shared[w][threadIdx.x].y);
-    a.partial[(r.at * a.splits + blockIdx.x) * 16 + threadIdx.x] = all;
+  // Warp w adds up heads 2 w, 2 w + 1 and so on: a lane holds part l / 4 of head 4 w + l % 4.
+  if (warp < 4) {
+    const float2 all = add_lanes<4, 32>(shared[lane / 4][4 * warp + lane % 4]);
+    if (lane < 4) a.partial[(r.at * a.splits + blockIdx.x) * 16 + 4 * warp + lane] = all;
   }
 }
 
 template <typename T, int DIM>
 __device__ __forceinline__ void decode_score(const DecodeSelectArgs& a) {
   const DecodeRow r = decode_row(a.batch, a.kv_heads);
-  const int group = a.heads / a.kv_heads, lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
-  const int block = r.position / kBlock;
-  // Forced blocks need no score, nor does any when all are chosen; inspection wants every one.
-  int needed = visible_cells(r.position, kFineStride);
-  if (!a.pooled) needed = block + 1 <= a.rules.budget ? 0 : min(needed, (block - a.rules.local) * kCells + 1);
+  const int group = a.heads / a.kv_heads, lane = threadIdx.x % 32, warp = threadIdx.x / 32;
   __shared__ float2 parts[kWarps][16];
   GroupQueries<T, DIM> q;
-  q.load(static_cast<const T*>(a.q) + (static_cast<int64_t>(r.row) * a.heads + r.head * group) * DIM, group);
+  q.load(queries_of<T, DIM>(a, r), group);
   // The first keys are on their way before the sums of decode_lse are awaited.
-  uint4 k[DIM / 32];
-  auto load = [&](int first) {
-    GroupQueries<T, DIM>::load_key(k, cell_key<T, DIM>(a.fine, r, a.kv_heads, min(first + g, needed - 1), kCells));
-  };
-  int first = 8 * (blockIdx.x * kWarps + warp);
-  if (first < needed) load(first);
+  FineKeys<T, DIM> keys(a, r, blockIdx.x * kWarps + warp, gridDim.x * kWarps);
+  keys.start();
   wait_for_previous();
   allow_next();
   // Each thread adds up every 16th part of one head, then the block of threads what those found.
   {
     const int h = threadIdx.x % 16;
-    float top = -CUDART_INF_F, sum = 0.f;
+    float2 own = make_float2(-1e30f, 0.f);
 #pragma unroll 4
     for (int s = threadIdx.x / 16; s < a.splits; s += kDecodeThreads / 16) {
       const float2 p = a.partial[(r.at * a.splits + s) * 16 + h];
-      merge(top, sum, p.x, p.y);
+      const float top = fmaxf(own.x, p.x);
+      own = make_float2(top, own.y * exp2_fast(own.x - top) + p.y * exp2_fast(p.x - top));
     }
-    merge(top, sum, __shfl_xor_sync(kFull, top, 16), __shfl_xor_sync(kFull, sum, 16));
-    if (lane < 16) parts[warp][h] = make_float2(top, sum);
+    own = add_lanes<16, 32>(own);
+    if (lane < 16) parts[warp][h] = own;
   }
   __syncthreads();
   float lse[2];
 #pragma unroll
   for (int i = 0; i < 2; i++) {
-    float top = -CUDART_INF_F, sum = 0.f;
-#pragma unroll
-    for (int w = 0; w < kWarps; w++) top = fmaxf(top, parts[w][g + 8 * i].x);
-#pragma unroll
-    for (int w = 0; w < kWarps; w++) {
-      const float2 p = parts[w][g + 8 * i];
-      if (p.y > 0.f) sum += p.y * exp2_fast(p.x - top);
-    }
-    // Heads past the group, and queries that see no such key, score 0.
-    lse[i] = g + 8 * i < group && sum > 0.f ? top + log2f(sum) : CUDART_INF_F;
+    const int h = lane / 4 + 8 * i;
+    const float2 one = add_lanes<1, 4>(parts[lane % 4][h]), two = add_lanes<1, 4>(parts[4 + lane % 4][h]);
+    const float top = fmaxf(one.x, two.x);
+    lse[i] = lse_of(make_float2(top, one.y * exp2_fast(one.x - top) + two.y * exp2_fast(two.x - top)), h, group);
   }
   unsigned* scores = a.scores + r.at * a.max_blocks;
-  while (first < needed) {
-    float s[4];
-    q.multiply(s, k);
-    const int next = first + 8 * kWarps * gridDim.x;
-    if (next < needed) load(next);
-    float v[2];
-#pragma unroll
-    for (int i = 0; i < 2; i++) {
-      v[i] = exp2_fast(fmaf(s[i], a.scale_log2, -lse[0])) + exp2_fast(fmaf(s[i + 2], a.scale_log2, -lse[1]));
-#pragma unroll
-      for (int d = 4; d < 32; d *= 2) v[i] += __shfl_xor_sync(kFull, v[i], d);
-      const int cell = first + 2 * t + i;
-      if (cell < 1 || cell >= needed) v[i] = 0.f;
-    }
-    // Cells 2t, 2t+1: a block is two lanes; its first cell counts for the block before, too.
-    const float most = fmaxf(fmaxf(v[0], v[1]), __shfl_xor_sync(kFull, fmaxf(v[0], v[1]), 1));
-    const int b = first / kCells + t / 2;
-    if (lane < 4 && t % 2 == 0 && b < a.max_blocks) {
-      atomicMax(scores + b, __float_as_uint(most));
-      if (b > 0) atomicMax(scores + b - 1, __float_as_uint(v[0]));
-    }
-    first = next;
-  }
+  keys.score(q, a.scale_log2, lse, a.max_blocks, [&](int b, unsigned score) { atomicMax(scores + b, score); });
   __shared__ bool last;
   __threadfence();
   __syncthreads();
@@ -187,13 +304,7 @@ __device__ __forceinline__ void decode_score(const DecodeSelectArgs& a) {
   if (!last) return;
   __threadfence();
   if (threadIdx.x == 0) a.arrived[r.at] = 0;
-  rank_blocks(scores, block, a.rules, a.indices + (static_cast<int64_t>(r.head) * a.capacity + r.row) * a.rules.budget);
-  if (a.pooled) {
-    const int cells = r.length / kFineStride;
-    float* out = a.pooled + (static_cast<int64_t>(r.head) * a.capacity + r.row) * a.pooled_blocks;
-    for (int b = threadIdx.x; b < a.pooled_blocks; b += kDecodeThreads)
-      out[b] = max(1, kCells * b) < cells ? __uint_as_float(__ldcg(scores + b)) : -CUDART_INF_F;
-  }
+  write_selection(a, r, [&](int b) { return __ldcg(scores + b); });
 }
 
 }  // namespace

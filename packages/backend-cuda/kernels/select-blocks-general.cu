@@ -111,7 +111,7 @@ __device__ __forceinline__ void select_general(const GeneralSelectArgs& a) {
   __threadfence_block();
   __syncthreads();
   const int64_t at = static_cast<int64_t>(head) * a.capacity + row;
-  rank_blocks(scores, position / a.block_size, a.rules, a.indices + at * a.rules.budget);
+  rank_blocks<kThreads / 32>([&](int b) { return __ldcg(scores + b); }, position / a.block_size, a.rules, a.indices + at * a.rules.budget);
   if (!a.pooled) return;
   const int windows = window_count(a.batch.kv_lengths[sequence], a.size, a.stride);
   for (int b = threadIdx.x; b < a.pooled_blocks; b += kThreads)

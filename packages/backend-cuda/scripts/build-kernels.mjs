@@ -19,7 +19,7 @@ const flags = ["-fatbin", "-O3", "-std=c++17", "--compress-mode=size"];
 const nvcc = findNvcc();
 if (nvcc === undefined) {
   for (const name of ["kernels.fatbin", "kernels.json"]) rmSync(join(root, "data", name), { force: true });
-  console.log("backend-cuda: no nvcc found (CUDA_HOME, PATH, /usr/local/cuda*), so its kernels are not built; it builds, but cannot run here.");
+  console.log("backend-cuda: no nvcc found (CUDA_HOME, PATH, /usr/local/cuda*), so its kernels are not built. Everything else works; with the CUDA toolkit 13, npm run build:cuda builds them.");
 } else {
   await build(nvcc);
 }

@@ -1,5 +1,6 @@
 /** What a GPU computes with these kernels, and what it goes without. */
 import type { Capabilities } from "@infllm/tensor";
+import { findCublasLt } from "./cublaslt.ts";
 import { headDims } from "./cuda-cache.ts";
 import type { Machine } from "./machine.ts";
 import { pathOf } from "./paths.ts";
@@ -19,7 +20,7 @@ export function capabilitiesOf(machine: Machine): Capabilities {
     // Tiles gain from many rows; without them a row costs the same in any company.
     prefillRows: tiled ? 4096 : 1024,
     description: `${device.name}, compute capability ${device.major}.${device.minor}, driver for CUDA ${device.driverVersion}, ${activation}`,
-    limitations: limitationsOf(tiled),
+    limitations: [...prefillLimitations(tiled), ...productLimitations(machine)],
   };
 }
 
@@ -29,11 +30,23 @@ function hasTiles(machine: Machine): boolean {
   return pathOf(machine, "attendDense", shape, 512) === "hopper";
 }
 
-function limitationsOf(tiled: boolean): string[] {
+function prefillLimitations(tiled: boolean): string[] {
   const fast = `head_dim ${FAST.headDims.join(" or ")} with ${FAST.groups.join(" or ")} query heads a KV head, blocks of 64 tokens`;
   if (tiled) return [`Models outside ${fast} prefill on slower kernels; paths() tells which.`];
   return [
     "Prefill runs the decode kernels row by row: the tiled ones need an H100, H200 or GH200 (compute capability 9.0).",
     `Models outside ${fast} run slower still.`,
+  ];
+}
+
+/** @throws NotAvailableError when INFLLM_CUBLASLT names a library that does not load */
+function productLimitations({ driver }: Machine): string[] {
+  if (findCublasLt(driver) !== undefined) return [];
+  if (process.env["INFLLM_CUBLASLT"] === "none") {
+    return ["Our own kernels do the dense products, as INFLLM_CUBLASLT is none; without that, cuBLASLt would where it is installed."];
+  }
+  return [
+    "Our own kernels do the dense products of prefill, as no cuBLASLt was found. It comes with the CUDA toolkit and with the " +
+      "Python wheel nvidia-cublas; INFLLM_CUBLASLT names the library where it is not found by itself.",
   ];
 }

@@ -1,38 +1,20 @@
 /** Turns the arguments of an op into tensors of this backend, or says what is wrong with them. */
-import { ShapeError, UsageError, formatShape } from "@infllm/tensor";
-import type { DType, DeviceTensor, WeightMatrix } from "@infllm/tensor";
+import { ShapeError, UsageError, checkIndices, checkMatrix, checkPerHead } from "@infllm/tensor";
+import type { DType, DeviceTensor, ExpectedMatrix, ExpectedPerHead, WeightMatrix } from "@infllm/tensor";
 import type { LayerCache } from "@infllm/block-selection";
 import { CudaCache } from "./cuda-cache.ts";
 import { CudaTensor } from "./cuda-tensor.ts";
 import { CudaWeight } from "./cuda-weight.ts";
 import type { Machine } from "./machine.ts";
 
-/** What a matrix must be; a number left out may be anything. */
-export interface Expected {
-  readonly rows?: number | undefined;
-  readonly columns?: number | undefined;
-}
-
 /** A matrix in the activation type, maybe a column view. `what` names op and argument: "linear: x". */
-export function activationRows(machine: Machine, what: string, tensor: DeviceTensor, expected: Expected = {}): CudaTensor {
+export function activationRows(machine: Machine, what: string, tensor: DeviceTensor, expected?: ExpectedMatrix): CudaTensor {
   return rowsOf(machine, what, tensor, [machine.activation], expected);
 }
 
 /** A matrix of one of these types. @throws UsageError (another backend's, released, another type), ShapeError */
-export function rowsOf(
-  machine: Machine,
-  what: string,
-  tensor: DeviceTensor,
-  dtypes: readonly DType[],
-  { rows, columns }: Expected = {},
-): CudaTensor {
-  const own = ownTensor(machine, what, tensor);
-  if (!dtypes.includes(own.dtype)) throw new UsageError(`${what} is ${own.dtype}; it must be ${dtypes.join(" or ")}.`);
-  if ((rows ?? own.rows) !== own.rows || (columns ?? own.columns) !== own.columns) {
-    const wanted = formatShape([rows ?? own.rows, columns ?? own.columns]);
-    throw new ShapeError(`${what} has shape ${formatShape(own.shape)}; it must hold ${wanted}.`);
-  }
-  return own;
+export function rowsOf(machine: Machine, what: string, tensor: DeviceTensor, dtypes: readonly DType[], expected?: ExpectedMatrix): CudaTensor {
+  return checkMatrix(what, ownTensor(machine, what, tensor), dtypes, expected);
 }
 
 /** A contiguous f32 vector `[length]`. */
@@ -42,29 +24,12 @@ export function f32Vector(machine: Machine, what: string, tensor: DeviceTensor, 
 
 /** A contiguous i32 vector, at least as long as asked. */
 export function i32Vector(machine: Machine, what: string, tensor: DeviceTensor, atLeast: number): CudaTensor {
-  const own = together(what, rowsOf(machine, what, tensor, ["i32"], { columns: 1 }));
-  if (own.rows < atLeast) throw new ShapeError(`${what} has ${own.rows} entries; ${atLeast} are needed.`);
-  return own;
+  return together(what, checkIndices(what, ownTensor(machine, what, tensor), atLeast));
 }
 
 /** A tensor `[kvHeads, capacity ≥ rows, columns]`. */
-export function perHeadRows(
-  machine: Machine,
-  what: string,
-  tensor: DeviceTensor,
-  expected: { readonly dtype: "i32" | "f32"; readonly kvHeads: number; readonly rows: number; readonly columns?: number },
-): { readonly tensor: CudaTensor; readonly capacity: number; readonly columns: number } {
-  const own = ownTensor(machine, what, tensor);
-  const [heads, capacity = 0, columns = 0] = own.shape;
-  const { dtype, kvHeads, rows } = expected;
-  const fits = heads === kvHeads && capacity >= rows && columns === (expected.columns ?? columns);
-  if (own.dtype !== dtype || own.shape.length !== 3 || !fits) {
-    throw new ShapeError(
-      `${what} is ${own.dtype} ${formatShape(own.shape)}; it must be ${dtype} [${kvHeads}, ${rows} or more, ` +
-        `${expected.columns ?? "blocks"}].`,
-    );
-  }
-  return { tensor: own, capacity, columns };
+export function perHeadRows(machine: Machine, what: string, tensor: DeviceTensor, expected: ExpectedPerHead): ReturnType<typeof checkPerHead<CudaTensor>> {
+  return checkPerHead(what, ownTensor(machine, what, tensor), expected);
 }
 
 /** The tensor as this backend made it. @throws UsageError */

@@ -6,7 +6,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { InfllmError, NotAvailableError } from "@infllm/tensor";
-import type { NativeLibrary } from "./driver.ts";
+import type { Driver, NativeLibrary } from "./driver.ts";
 import type { Machine } from "./machine.ts";
 import type { Allocation } from "./memory-pool.ts";
 
@@ -18,7 +18,7 @@ interface LtApi {
   cublasLtDestroy(handle: Handle): number;
   cublasLtMatmulDescCreate(desc: Out64, compute: number, scale: number): number;
   cublasLtMatmulDescDestroy(desc: Handle): number;
-  cublasLtMatmulDescSetAttribute(desc: Handle, attribute: number, value: Int32Array, bytes: number): number;
+  cublasLtMatmulDescSetAttribute(desc: Handle, attribute: number, value: Int32Array | BigUint64Array, bytes: number): number;
   cublasLtMatrixLayoutCreate(layout: Out64, type: number, rows: number, columns: number, stride: number): number;
   cublasLtMatrixLayoutDestroy(layout: Handle): number;
   cublasLtMatmulPreferenceCreate(preference: Out64): number;
@@ -60,6 +60,10 @@ const COMPUTE_F32 = 68;
 const dataType = { f32: 0, f16: 2, bf16: 14 } as const;
 const TRANSPOSE_A = 3;
 const TRANSPOSED = 1;
+const EPILOGUE = 7;
+const EPILOGUE_BIAS = 4;
+const BIAS_POINTER = 8;
+const BIAS_TYPE = 26;
 const MAX_WORKSPACE = 1;
 /** Alignment of the four matrices, which the library takes for 256 bytes; those of views have 16. */
 const MIN_ALIGNMENTS = [5, 6, 7, 8] as const;
@@ -72,7 +76,7 @@ const WORKSPACE_BYTES = 32 * 1024 * 1024;
 /** Shapes remembered; prefill has few, so this is never reached by a model. */
 const MOST_PLANS = 1024;
 
-/** out `[rows, outs]` = x `[rows, columns]` · weightᵀ, weight `[outs, columns]`; strides in elements. */
+/** out `[rows, outs]` = x `[rows, columns]` · weightᵀ + bias, weight `[outs, columns]`; strides in elements. */
 export interface Product {
   readonly rows: number;
   readonly columns: number;
@@ -82,6 +86,8 @@ export interface Product {
   readonly x: { readonly address: number; readonly rowStride: number };
   readonly weight: { readonly address: number; readonly rowStride: number };
   readonly out: { readonly address: number; readonly rowStride: number };
+  /** `[outs]`, which for the library must be of `outType`. */
+  readonly bias: { readonly address: number } | undefined;
 }
 
 interface Plan {
@@ -118,7 +124,7 @@ export class CublasLt {
   ) {}
 
   static open(machine: Machine): CublasLt | undefined {
-    const library = findLibrary(machine);
+    const library = findCublasLt(machine.driver)?.library;
     if (library === undefined) return undefined;
     const functions = Object.entries(prototypes).map(([name, parameters]) => [name, library.declare(`int ${name}(${parameters})`)]);
     const api = Object.fromEntries(functions) as LtApi;
@@ -131,11 +137,17 @@ export class CublasLt {
     return new CublasLt(machine, api, Number(out[0]), workspace);
   }
 
-  /** Enqueues the product; false when the library has no algorithm for its shape. */
-  multiply(product: Product): boolean {
+  /** Has the library an algorithm for a product of this shape? Addresses do not matter. */
+  supports(product: Product): boolean {
+    return this.#planOf(product) !== undefined;
+  }
+
+  /** Enqueues a product that is supported. */
+  multiply(product: Product): void {
     const plan = this.#planOf(product);
-    if (plan === undefined) return false;
-    const { x, weight, out } = product;
+    if (plan === undefined) throw new RangeError("cuBLASLt has no algorithm for this product.");
+    const { x, weight, out, bias } = product;
+    if (bias !== undefined) this.#setBias(plan.desc, bias.address);
     const [weightLayout, xLayout, outLayout] = plan.layouts;
     const status = this.api.cublasLtMatmul(
       this.handle, plan.desc, this.#one, weight.address, weightLayout, x.address, xLayout, this.#zero, out.address, outLayout,
@@ -143,7 +155,6 @@ export class CublasLt {
     );
     check(status, `a product [${product.rows}, ${product.columns}] x [${product.columns}, ${product.outs}] of ${product.type}`);
     this.machine.interrupted();
-    return true;
   }
 
   close(): void {
@@ -153,8 +164,8 @@ export class CublasLt {
   }
 
   #planOf(product: Product): Plan | undefined {
-    const { rows, columns, outs, type, outType, x, weight, out } = product;
-    const key = [rows, columns, outs, type, outType, x.rowStride, weight.rowStride, out.rowStride].join();
+    const { rows, columns, outs, type, outType, x, weight, out, bias } = product;
+    const key = [rows, columns, outs, type, outType, x.rowStride, weight.rowStride, out.rowStride, bias !== undefined].join();
     if (!this.#plans.has(key)) {
       if (this.#plans.size >= MOST_PLANS) this.#forget();
       this.#plans.set(key, this.#makePlan(product));
@@ -163,10 +174,15 @@ export class CublasLt {
   }
 
   /** Row-major matrices are the library's column-major ones transposed: outᵀ = (weightᵀ)ᵀ · xᵀ. */
-  #makePlan({ rows, columns, outs, type, outType, x, weight, out }: Product): Plan | undefined {
+  #makePlan({ rows, columns, outs, type, outType, x, weight, out, bias }: Product): Plan | undefined {
     const { api } = this;
     const desc = made((to) => api.cublasLtMatmulDescCreate(to, COMPUTE_F32, dataType.f32));
-    check(api.cublasLtMatmulDescSetAttribute(desc, TRANSPOSE_A, Int32Array.of(TRANSPOSED), 4), "setting up a product");
+    this.#describe(desc, TRANSPOSE_A, TRANSPOSED);
+    if (bias !== undefined) {
+      this.#describe(desc, EPILOGUE, EPILOGUE_BIAS);
+      this.#describe(desc, BIAS_TYPE, dataType[outType]);
+      this.#setBias(desc, this.workspace.address); // an address as good as the one to come
+    }
     const layouts: Plan["layouts"] = [
       made((to) => api.cublasLtMatrixLayoutCreate(to, dataType[type], columns, outs, weight.rowStride)),
       made((to) => api.cublasLtMatrixLayoutCreate(to, dataType[type], columns, rows, x.rowStride)),
@@ -186,6 +202,14 @@ export class CublasLt {
     if (status === 0 && found[0] === 1) return plan;
     this.#release(plan);
     return undefined;
+  }
+
+  #describe(desc: Handle, attribute: number, value: number): void {
+    check(this.api.cublasLtMatmulDescSetAttribute(desc, attribute, Int32Array.of(value), 4), "setting up a product");
+  }
+
+  #setBias(desc: Handle, address: number): void {
+    check(this.api.cublasLtMatmulDescSetAttribute(desc, BIAS_POINTER, BigUint64Array.of(BigInt(address)), 8), "setting up a bias");
   }
 
   #release(plan: Plan | undefined): void {
@@ -210,13 +234,19 @@ function check(status: number, doing: string): void {
   if (status !== 0) throw new InfllmError(`cuBLASLt failed with status ${status} in ${doing}. Set INFLLM_CUBLASLT=none to go without it.`);
 }
 
+/** A library that loads, and the name or path it was loaded by. */
+export interface FoundLibrary {
+  readonly library: NativeLibrary;
+  readonly path: string;
+}
+
 /** @throws NotAvailableError when INFLLM_CUBLASLT names a library that does not load */
-function findLibrary(machine: Machine): NativeLibrary | undefined {
+export function findCublasLt(driver: Driver): FoundLibrary | undefined {
   const named = process.env["INFLLM_CUBLASLT"];
   if (named === "none") return undefined;
   if (named !== undefined && named !== "") {
     try {
-      return machine.driver.open(named);
+      return { library: driver.open(named), path: named };
     } catch (cause) {
       throw new NotAvailableError(
         `INFLLM_CUBLASLT is ${named}, which does not load. Give the path of libcublasLt.so.13 (or .12), or "none" for our own kernels.`,
@@ -226,7 +256,7 @@ function findLibrary(machine: Machine): NativeLibrary | undefined {
   }
   for (const path of candidates()) {
     try {
-      return machine.driver.open(path);
+      return { library: driver.open(path), path };
     } catch {
       // Not this one; without any of them our own kernels do the products.
     }

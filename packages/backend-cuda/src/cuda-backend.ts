@@ -40,6 +40,12 @@ export interface CudaOptions {
   readonly memoryLimit?: number;
   /** The type of activations and of the KV cache: `bf16` when absent. */
   readonly activation?: "bf16" | "f16";
+  /**
+   * For comparison only; true when absent. False lets prefill on the `hopper` path write every head's scores to device
+   * memory (up to 2 GiB of scratch) and sum them over the heads of a group afterwards, which is slower and selects the
+   * same blocks. Other paths are not affected.
+   */
+  readonly headGroupFusion?: boolean;
 }
 
 export type CudaBackend = AttentionBackend & {
@@ -60,10 +66,13 @@ export async function cudaBackend(options: CudaOptions = {}): Promise<CudaBacken
 
 /** The same with a driver and kernels of the caller's. */
 export function openBackend(driver: Driver, kernels: KernelFile, options: CudaOptions): CudaBackend {
-  const { device = 0, activation = "bf16" } = options;
+  const { device = 0, activation = "bf16", headGroupFusion = true } = options;
   if (!Number.isInteger(device) || device < 0) throw new ConfigError(`cudaBackend: device is ${device}; it must be 0 or a positive integer.`);
   if (activation !== "bf16" && activation !== "f16") {
     throw new ConfigError(`cudaBackend: activation is ${JSON.stringify(activation)}; it must be "bf16" or "f16".`);
+  }
+  if (typeof headGroupFusion !== "boolean") {
+    throw new ConfigError(`cudaBackend: headGroupFusion is ${JSON.stringify(headGroupFusion)}; it must be true or false.`);
   }
   const context = Context.open(driver, device);
   const pool = openOr(() => new MemoryPool(context, options.memoryLimit), () => context.close());
@@ -73,7 +82,8 @@ export function openBackend(driver: Driver, kernels: KernelFile, options: CudaOp
     pool.close();
     context.close();
   };
-  return openOr(() => bindOps(new Machine(context, pool, stream, new KernelModules(context, kernels), activation)), close);
+  const open = (): Machine => new Machine(context, pool, stream, new KernelModules(context, kernels), activation, headGroupFusion);
+  return openOr(() => bindOps(open()), close);
 }
 
 function openOr<Result>(open: () => Result, undo: () => void): Result {

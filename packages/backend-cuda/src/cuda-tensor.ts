@@ -1,5 +1,5 @@
 /** Tensors in the GPU's memory. */
-import { ShapeError, UnsupportedError, UsageError, dtypeInfo, elementCount, emptyArray, formatShape, isQuantized, regionBounds, tensorBytes } from "@infllm/tensor";
+import { UsageError, checkTensorType, dtypeInfo, elementCount, emptyArray, formatShape, regionBounds, tensorBytes, writtenTensorRows } from "@infllm/tensor";
 import type { DType, DeviceTensor, HostArray, Region } from "@infllm/tensor";
 import type { Machine } from "./machine.ts";
 import type { Allocation } from "./memory-pool.ts";
@@ -29,9 +29,7 @@ export class CudaTensor implements DeviceTensor {
   }
 
   static allocate(machine: Machine, dtype: DType, shape: readonly number[]): CudaTensor {
-    if (isQuantized(dtype)) {
-      throw new UnsupportedError(`allocate: ${dtype} is for weights only; use neural.allocateWeight.`);
-    }
+    checkTensorType(dtype);
     const allocation = machine.pool.allocate(`A tensor of ${dtype} ${formatShape(shape)}`, tensorBytes(dtype, shape));
     const storage: Storage = { machine, allocation, released: false };
     return new CudaTensor(dtype, [...shape], elementCount(shape.slice(1)), allocation.address, storage, false);
@@ -72,16 +70,7 @@ export class CudaTensor implements DeviceTensor {
 
   /** Copies whole rows in. @throws ShapeError, UsageError */
   write(data: HostArray, rowOffset: number): void {
-    const own = emptyArray(this.dtype, 0).constructor;
-    if (data.constructor !== own) {
-      throw new ShapeError(`write: a tensor of ${this.dtype} takes ${own.name} data; ${data.constructor.name} was given.`);
-    }
-    const rows = this.columns === 0 ? 0 : data.length / this.columns;
-    if (!Number.isInteger(rows) || !Number.isInteger(rowOffset) || rowOffset < 0 || rowOffset + rows > this.rows) {
-      throw new ShapeError(
-        `write: ${data.length} numbers at row ${rowOffset} are not whole rows inside a tensor of ${formatShape(this.shape)}.`,
-      );
-    }
+    const rows = writtenTensorRows(this, data, rowOffset);
     const { stream } = this.storage.machine;
     const pitch = this.rowStride * dtypeInfo(this.dtype).blockBytes;
     const at = this.address + rowOffset * pitch;

@@ -49,6 +49,8 @@ export interface DriverApi {
   cuModuleUnload(module: number): Status;
   cuModuleGetFunction(kernel: Out64, module: number, name: string): Status;
   cuFuncSetAttribute(kernel: number, attribute: number, value: number): Status;
+  /** Config: `CUlaunchConfig`. */
+  cuOccupancyMaxActiveClusters(clusters: Out32, kernel: number, config: Bytes): Status;
   /** Config: `CUlaunchConfig`; parameters: addresses of the arguments. */
   cuLaunchKernelEx(config: Bytes, kernel: number, parameters: Out64, extra: null): Status;
   cuTensorMapEncodeTiled(
@@ -116,6 +118,7 @@ const prototypes: { readonly [Name in keyof DriverApi]: string } = {
   cuModuleUnload: "uint64_t module",
   cuModuleGetFunction: "void *kernel, uint64_t module, const char *name",
   cuFuncSetAttribute: "uint64_t kernel, int attribute, int value",
+  cuOccupancyMaxActiveClusters: "void *clusters, uint64_t kernel, const void *config",
   cuLaunchKernelEx: "const void *config, uint64_t kernel, void *parameters, void *extra",
   cuTensorMapEncodeTiled:
     "void *map, int type, uint32_t rank, uint64_t address, const void *dims, const void *strides, const void *box, " +
@@ -162,10 +165,13 @@ async function importKoffi(): Promise<typeof import("koffi").default> {
   try {
     return (await import("koffi")).default;
   } catch (cause) {
-    throw new NotAvailableError("The cuda backend reaches the driver through the package koffi, which is not installed. Run: npm install koffi", {
-      cause,
-    });
+    const why = isMissing(cause) ? "is not installed" : `does not load here (${cause instanceof Error ? cause.message : String(cause)})`;
+    throw new NotAvailableError(`The cuda backend reaches the driver through the package koffi, which ${why}. Run: npm install koffi`, { cause });
   }
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "ERR_MODULE_NOT_FOUND";
 }
 
 function bind(library: NativeLibrary, path: string): DriverApi {

@@ -61,6 +61,7 @@ export class Machine {
   #scratch: Allocation | undefined;
   /** While a step is recorded: scratch that the recorded launches refer to. */
   #recorded: Allocation[] | undefined;
+  readonly #clusters = new Map<string, number>();
   #last = "";
   #launches = 0;
 
@@ -71,6 +72,8 @@ export class Machine {
     readonly modules: KernelModules,
     /** The type of activations. */
     readonly activation: "bf16" | "f16",
+    /** Does prefill on the `hopper` path sum block scores over a group's heads where they arise? */
+    readonly headGroupFusion = true,
   ) {
     this.#args = new KernelArgs(context.driver);
     this.#maps = new TensorMaps(context.driver, context);
@@ -110,22 +113,29 @@ export class Machine {
     return this.modules.has(kernel);
   }
 
-  launch(kernel: string, { grid, block, shared = 0, overlap = false, cluster = 1 }: LaunchSize, pack: (args: KernelArgs) => void): void {
-    const handle = this.modules.kernel(kernel, shared, cluster > PORTABLE_CLUSTER);
+  launch(kernel: string, size: LaunchSize, pack: (args: KernelArgs) => void): void {
+    const handle = this.#prepare(kernel, size);
     pack(this.#args.reset());
-    const { view, bytes } = this.#config;
-    [...dimensions(grid), ...dimensions(block), shared].forEach((value, i) => view.setUint32(4 * i, value, true));
-    const attributes: [id: number, ...values: number[]][] = [];
-    if (overlap && this.runsHopperCode) attributes.push([LAUNCH_OVERLAP, 1]);
-    if (cluster > 1) attributes.push([LAUNCH_CLUSTER, cluster, 1, 1]);
-    setAttributes(view, attributes);
-    const status = this.driver.api.cuLaunchKernelEx(bytes, handle, this.#args.pointers, null);
-    if (status !== 0) {
-      const size = `grid ${dimensions(grid).join("×")}, ${dimensions(block).join("×")} threads, ${shared} bytes of shared memory`;
-      this.context.check(status, `launching ${kernel} (${size})`);
-    }
+    const status = this.driver.api.cuLaunchKernelEx(this.#config.bytes, handle, this.#args.pointers, null);
+    if (status !== 0) this.context.check(status, `launching ${kernel} (${describe(size)})`);
     this.#last = kernel;
     this.#launches++;
+  }
+
+  /** How many clusters of a launch run at the same time: 0 where this GPU has none of that size. */
+  clusters(kernel: string, size: LaunchSize & { readonly cluster: number }): number {
+    if (!this.runsHopperCode || !this.has(kernel)) return 0;
+    const key = `${kernel} ${size.cluster} ${size.shared ?? 0}`;
+    let count = this.#clusters.get(key);
+    if (count === undefined) {
+      const out = new Int32Array(1);
+      const handle = this.#prepare(kernel, size);
+      const status = this.driver.api.cuOccupancyMaxActiveClusters(out, handle, this.#config.bytes);
+      this.context.check(status, `asking how many clusters of ${kernel} (${describe(size)}) run at a time`);
+      count = out[0] ?? 0;
+      this.#clusters.set(key, count);
+    }
+    return count;
   }
 
   /**
@@ -176,6 +186,17 @@ export class Machine {
     return own;
   }
 
+  /** Writes a launch's size into the configuration; the kernel's handle. */
+  #prepare(kernel: string, { grid, block, shared = 0, overlap = false, cluster = 1 }: LaunchSize): number {
+    const { view } = this.#config;
+    [...dimensions(grid), ...dimensions(block), shared].forEach((value, i) => view.setUint32(4 * i, value, true));
+    const attributes: [id: number, ...values: number[]][] = [];
+    if (overlap && this.runsHopperCode) attributes.push([LAUNCH_OVERLAP, 1]);
+    if (cluster > 1) attributes.push([LAUNCH_CLUSTER, cluster, 1, 1]);
+    setAttributes(view, attributes);
+    return this.modules.kernel(kernel, shared, cluster > PORTABLE_CLUSTER);
+  }
+
   #scratchOf(what: string, bytes: number): number {
     if (this.#recorded !== undefined) {
       // Launches recorded before keep the smaller piece; the ops run one after the other and may share the largest.
@@ -192,6 +213,11 @@ export class Machine {
     }
     return this.#scratch.address;
   }
+}
+
+function describe({ grid, block, shared = 0, cluster = 1 }: LaunchSize): string {
+  const clusters = cluster > 1 ? ` in clusters of ${cluster}` : "";
+  return `grid ${dimensions(grid).join("×")}${clusters}, ${dimensions(block).join("×")} threads, ${shared} bytes of shared memory`;
 }
 
 function dimensions([x, y = 1, z = 1]: readonly [number, number?, number?]): number[] {

@@ -21,9 +21,6 @@ export interface KernelFile {
   readonly image: Uint8Array;
 }
 
-/** Shared memory that a launch may take without asking. */
-const DEFAULT_SHARED = 48 * 1024;
-
 /** @throws NotAvailableError when the kernels were not built */
 export async function readKernels(data = new URL("../data/", import.meta.url)): Promise<KernelFile> {
   const { readFile } = await import("node:fs/promises");
@@ -35,8 +32,8 @@ export async function readKernels(data = new URL("../data/", import.meta.url)): 
     return { units: (JSON.parse(index) as { units: KernelUnit[] }).units, image };
   } catch (cause) {
     throw new NotAvailableError(
-      "The CUDA kernels of @infllm/backend-cuda were not built: there was no nvcc when the package was. Install the CUDA " +
-        "toolkit 13 and run: npm run build:kernels -w @infllm/backend-cuda. The published package has them.",
+      "The CUDA kernels of @infllm/backend-cuda were not built. The published package has them; in a checkout of its " +
+        "repository, install the CUDA toolkit 13 (nvcc) and run: npm run build:cuda",
       { cause },
     );
   }
@@ -74,9 +71,10 @@ export class KernelModules {
     if (kernel === undefined) {
       const out = new BigUint64Array(1);
       context.check(context.driver.api.cuModuleGetFunction(out, this.#module(name), name), `looking up the kernel ${name}`);
-      kernel = { handle: Number(out[0]), sharedBytes: DEFAULT_SHARED, largeClusters: false };
+      kernel = { handle: Number(out[0]), sharedBytes: 0, largeClusters: false };
       this.#kernels.set(name, kernel);
     }
+    // Up to 48 KiB need no asking, but static shared memory counts towards them.
     if (sharedBytes > kernel.sharedBytes) {
       context.check(
         context.driver.api.cuFuncSetAttribute(kernel.handle, FUNCTION_SHARED_BYTES, sharedBytes),

@@ -63,7 +63,7 @@ describe("opening", () => {
 
   it("says that the kernels were not built, and how to build them", async () => {
     await expect(readKernels(new URL("no-such-folder/", import.meta.url))).rejects.toThrow(NotAvailableError);
-    await expect(readKernels(new URL("no-such-folder/", import.meta.url))).rejects.toThrow(/were not built.*npm run build:kernels/);
+    await expect(readKernels(new URL("no-such-folder/", import.meta.url))).rejects.toThrow(/were not built.*npm run build:cuda/);
   });
 
   it("names a kernel that the built file lacks", async () => {
@@ -90,6 +90,7 @@ describe("opening", () => {
     expect(() => fake.open({ device: -1 })).toThrow(ConfigError);
     expect(() => fake.open({ memoryLimit: 0 })).toThrow(ConfigError);
     expect(() => fake.open({ activation: "f32" as "f16" })).toThrow('it must be "bf16" or "f16"');
+    expect(() => fake.open({ headGroupFusion: 0 as unknown as boolean })).toThrow("headGroupFusion is 0; it must be true or false");
     expect(fake.live()).toBe(0);
   });
 
@@ -255,12 +256,19 @@ describe("recording", () => {
     step.run();
     const lines = fake.log().slice(before).filter((line) => !line.startsWith("shared "));
     const names = lines.map((line) => line.split(" ")[line.startsWith("launch") ? 1 : 0]);
-    expect(names.slice(0, 4)).toEqual(["capture", "compress_keys_bf16", "decode_lse_bf16_d128", "decode_score_bf16_d128"]);
-    expect(names.slice(-3)).toEqual(["captured", "replay", "replay"]);
-    // Only launches that wait for the one before may overlap with it.
-    expect(lines.find((line) => line.includes("compress_keys"))).not.toContain("overlap");
-    expect(lines.find((line) => line.includes("decode_score"))).toContain("overlap");
+    expect(names).toEqual([
+      "capture", "compress_keys_bf16", "decode_lse_bf16_d128", "decode_score_bf16_d128", "decode_attend_cluster_bf16_d128", "captured", "replay", "replay",
+    ]);
+    for (const name of ["decode_lse", "decode_score"]) expect(lines.find((line) => line.includes(`launch ${name}`))).toContain("overlap");
     expect(lines.find((line) => line.includes("launch decode_attend"))).toMatch(/^launch decode_attend_cluster_bf16_d128 \[16 2 1\] .* overlap cluster 16$/);
+    await backend.close();
+  });
+
+  it("decode selection does not overlap with what may still write its queries", async () => {
+    const backend = fake.open();
+    const { select } = layer(backend, 1);
+    select();
+    expect(fake.log().find((line) => line.includes("launch decode_lse"))).not.toContain("overlap");
     await backend.close();
   });
 
@@ -334,6 +342,22 @@ describe("launches", () => {
     expect(launched()).toEqual([
       "gather_index", "gather_index", "score_blocks_bf16_g8_d64", "select_top", "union_blocks", "attend_blocks_bf16_g8_d64", "attend_dense_bf16_g8_d64",
     ]);
+    await backend.close();
+  });
+
+  it("write every head's scores and pool them in a second kernel when told not to fuse", async () => {
+    const backend = fake.open({ headGroupFusion: false });
+    const { select } = layer(backend, 200, 64, 8);
+    const { select: decode } = layer(backend, 1);
+    select();
+    decode();
+    expect(launched()).toEqual([
+      "gather_index", "gather_index", "score_heads_bf16_g8_d64", "pool_heads", "select_top", "decode_lse_bf16_d128", "decode_score_bf16_d128",
+    ]);
+    // 200 rows in tiles of 32 tokens for 2 KV heads; 384 threads score, a block of threads pools a row.
+    const [scores, pool] = fake.log().filter((line) => /launch (score|pool)_heads/.test(line));
+    expect(scores).toContain("[14 1 1] x [384 1 1]");
+    expect(pool).toContain("[200 2 1] x [256 1 1]");
     await backend.close();
   });
 

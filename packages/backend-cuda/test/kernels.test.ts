@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { describe, expect, it } from "vitest";
 import { ringStages } from "../src/launch/attend-hopper.ts";
+import { stages as linearStages } from "../src/launch/linear-hopper.ts";
 import { STAGES } from "../src/launch/select-blocks-hopper.ts";
 import { kernelSources, kernelsNamedIn } from "../scripts/kernel-sources.mjs";
 
@@ -52,7 +53,15 @@ describe("shared memory", () => {
   it("is reckoned with the stages that the kernels have", () => {
     expect(constants("attend-blocks.cu", /key_stages = (\d+), value_stages = (\d+)/)).toEqual([ringStages.keys, ringStages.values]);
     expect(constants("attend-dense.cu", /int stages = (\d+)/)).toEqual([ringStages.dense]);
-    expect(constants("select-blocks.cu", /int stages = (\d+)/)).toEqual([STAGES]);
+    expect(constants("select-tile.cuh", /int stages = (\d+)/)).toEqual([STAGES]);
+  });
+});
+
+describe("tiles of products on Hopper", () => {
+  it.each(["tiles", "split"] as const)("linear-%s.cu has the widths and stages that are reckoned with", (kernel) => {
+    const text = readFileSync(join(root, "kernels", `linear-${kernel}.cu`), "utf8");
+    const listed = [...text.matchAll(/^LINEAR_(?:TILES|SPLIT)\((\d+), (\d+)/gm)].map(([, width, count]) => [width, Number(count)]);
+    expect(Object.fromEntries(listed)).toEqual(linearStages[kernel]);
   });
 });
 

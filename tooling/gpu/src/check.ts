@@ -81,6 +81,7 @@ export async function checkShard(activation: Activation, shard: number, shards: 
   };
   await runCases({ report, stop: lost, wants: (index) => index % shards === shard });
   const result: ShardReport = { outcomes, allocationsAfterClose: backend?.allocations() ?? 0 };
-  await new Promise((resolve) => process.send?.(result, resolve));
-  process.exit(0);
+  const { send } = process;
+  if (send) await new Promise((resolve) => send.call(process, result, resolve));
+  process.exit(send || outcomes.every(({ error }) => error === undefined) ? 0 : 1);
 }

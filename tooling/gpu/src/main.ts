@@ -1,39 +1,46 @@
 /**
- * On the machine with the GPU: `node main.mjs [check] [model] [bench]`, all three when none is named. Prints as it goes
- * and writes `verified.json`, the record that the repository keeps, into the folder `OUT` or the working folder.
+ * On the machine with the GPU: `node main.mjs [check] [model] [unions] [bench] [lab] [sanitize]`, all when none is named. Prints as it goes
+ * and writes `verified.json`, the record that the repository keeps, into the folder `OUT` or the working folder. Parts that
+ * were not asked for stay as the repository's record has them, where it is of the same kernels.
  */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { probeCuda } from "@infllm/backend-cuda";
 import { bench } from "./bench.ts";
 import { check, checkShard } from "./check.ts";
 import { generate } from "./generate.ts";
+import { lab } from "./lab.ts";
+import { sanitize } from "./sanitize.ts";
+import { unions } from "./unions.ts";
 
 const [verb, activation, shard, shards] = process.argv.slice(2);
 if (verb === "shard" && (activation === "bf16" || activation === "f16")) await checkShard(activation, Number(shard), Number(shards));
 
-const parts = { check, model: generate, bench } as const;
+const parts = { check, model: generate, unions, bench, lab, sanitize } as const;
 const asked = process.argv.slice(2).filter((name): name is keyof typeof parts => name in parts);
 const names = asked.length > 0 ? asked : (Object.keys(parts) as (keyof typeof parts)[]);
 
 const probe = await probeCuda();
 console.log(JSON.stringify(probe));
 const [device] = probe.devices;
-if (probe.missing !== undefined || device === undefined) {
-  console.error(probe.missing ?? "no GPU");
+if (probe.missing.length > 0 || device === undefined) {
+  console.error(probe.missing.join("\n") || "no GPU");
   process.exit(1);
 }
 const index = JSON.parse(await readFile(new URL("../data/kernels.json", import.meta.url), "utf8")) as {
   readonly nvcc: string;
   readonly units: readonly { readonly name: string; readonly hash: string }[];
 };
+const kernels = Object.fromEntries(index.units.map(({ name, hash }) => [name, hash]));
 const record: Record<string, unknown> = {
+  ...(await earlierParts()),
   date: new Date().toISOString().slice(0, 10),
   device: device.name,
   computeCapability: `${device.major}.${device.minor}`,
   driver: device.driverVersion,
   nvcc: index.nvcc,
-  kernels: Object.fromEntries(index.units.map(({ name, hash }) => [name, hash])),
+  kernels,
   unverified: {},
 };
 let failed = false;
@@ -50,3 +57,9 @@ for (const name of names) {
   await writeFile(join(process.env["OUT"] ?? ".", "verified.json"), `${JSON.stringify(record, null, 1)}\n`);
 }
 process.exit(failed ? 1 : 0);
+
+async function earlierParts(): Promise<Record<string, unknown>> {
+  const file = new URL("../earlier.json", import.meta.url);
+  const earlier = await readFile(file, "utf8").then((text) => JSON.parse(text) as Record<string, unknown>, () => ({}));
+  return isDeepStrictEqual((earlier as { kernels?: unknown }).kernels, kernels) ? earlier : {};
+}

@@ -41,6 +41,11 @@ test("infllm works from its tarball", { timeout: 240_000 }, async () => {
   expect(generated.code).toBe(0);
   expect(JSON.parse(generated.stdout)).toMatchObject({ stats: { generatedTokens: 4 } });
 
+  const cuda = await infllm("generate", "--prompt", "Hello", "--backend", "cuda");
+  expect(cuda).toMatchObject({ code: 1, stdout: "" });
+  expect(cuda.stderr).toContain("@infllm/backend-cuda is not installed. To use it: npm install @infllm/backend-cuda koffi");
+  expect(await infllm("generate", "--prompt", "Hello", "--max-tokens", "1", "--backend", "auto")).toMatchObject({ code: 0, stderr: "" });
+
   const wrong = await infllm("generate", "--max-tokens", "many");
   expect(wrong.code).toBe(2);
   expect(wrong.stderr).toContain("many");

@@ -48,8 +48,13 @@ export interface CommandResult {
 }
 
 /** Runs a program to its end without a shell; a non-zero exit is a result, not an error. */
-export async function command(program: string, args: readonly string[], cwd: string): Promise<CommandResult> {
-  const env = { ...process.env };
+export async function command(
+  program: string,
+  args: readonly string[],
+  cwd: string,
+  extraEnv: Readonly<Record<string, string>> = {},
+): Promise<CommandResult> {
+  const env: NodeJS.ProcessEnv = { ...process.env, ...extraEnv };
   delete env["NODE_OPTIONS"];
   try {
     const { stdout, stderr } = await execute(program, args, { cwd, env, maxBuffer: 64 << 20 });
@@ -61,7 +66,10 @@ export async function command(program: string, args: readonly string[], cwd: str
   }
 }
 
-/** Packs packages as they would be published and returns the tarballs' paths, in the order of `names`. */
+/**
+ * Packs packages as they would be published, but for the scripts that may refuse it (no CUDA kernels on this machine, say),
+ * and returns the tarballs' paths, in the order of `names`.
+ */
 export async function pack(names: readonly string[], destination: string): Promise<string[]> {
   const packages = publishedPackages();
   const { packageManager = "pnpm" } = readManifest(root);
@@ -69,7 +77,7 @@ export async function pack(names: readonly string[], destination: string): Promi
   for (const name of names) {
     const found = packages.get(name);
     if (!found) throw new Error(`${name} is no published package of this workspace.`);
-    const packed = await command("npx", ["--yes", packageManager, "pack", "--json", "--pack-destination", destination], found.folder);
+    const packed = await command("npx", ["--yes", packageManager, "pack", "--json", "--config.ignore-scripts=true", "--pack-destination", destination], found.folder);
     if (packed.code !== 0) throw new Error(`pnpm pack failed for ${name}:\n${packed.stdout}${packed.stderr}`);
     tarballs.push((JSON.parse(packed.stdout) as { filename: string }).filename);
   }

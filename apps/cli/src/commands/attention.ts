@@ -67,7 +67,7 @@ async function run(options: Options, io: Io): Promise<void> {
   await assertWritable(options.out);
 
   const started = performance.now();
-  const result = await compute(inputs, config, options, io);
+  const { backend, ...result } = await compute(inputs, config, options, io);
   const seconds = (performance.now() - started) / 1000;
   const tensors = outputTensors(result, inputs);
   const metadata = {
@@ -80,11 +80,11 @@ async function run(options: Options, io: Io): Promise<void> {
   const shapes = Object.fromEntries(Object.entries(tensors).map(([name, { shape }]) => [name, shape]));
   if (options.json) {
     const { heads, kvHeads, headDim, qLength, kvLength } = inputs;
-    const document = { mode: metadata.mode, backend: options.backend, heads, kvHeads, headDim, qLength, kvLength, seconds, out: options.out, shapes };
+    const document = { mode: metadata.mode, backend, heads, kvHeads, headDim, qLength, kvLength, seconds, out: options.out, shapes };
     io.stdout.write(`${JSON.stringify(document, undefined, 2)}\n`);
     return;
   }
-  io.stdout.write(`${metadata.mode}, ${duration(seconds)} on ${options.backend}; wrote ${options.out}:\n`);
+  io.stdout.write(`${metadata.mode}, ${duration(seconds)} on ${backend}; wrote ${options.out}:\n`);
   io.stdout.write(table(Object.entries(shapes).map(([name, shape]) => [`  ${name}`, formatShape(shape)]), "words"));
 }
 
@@ -93,7 +93,7 @@ async function compute(
   config: SparseConfig | undefined,
   options: Options,
   io: Io,
-): Promise<AttendResult> {
+): Promise<AttendResult & { readonly backend: string }> {
   const backend = await openBackend(options.backend, { threads: options.threads });
   // Comparing needs the numbers as given; a rounded cache would show up as an error of ours.
   const kvCache = backend.capabilities.kvCache.includes("f32") ? "f32" : undefined;
@@ -104,7 +104,8 @@ async function compute(
     throwIfInterrupted(io.interrupts.signal);
   };
   try {
-    return await attend(backend, { ...inputs, config, mode: options.mode, rows: options.rows, kvCache, onProgress });
+    const result = await attend(backend, { ...inputs, config, mode: options.mode, rows: options.rows, kvCache, onProgress });
+    return { ...result, backend: backend.name };
   } finally {
     progress.clear();
     await backend.close();

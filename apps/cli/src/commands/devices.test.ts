@@ -1,15 +1,27 @@
+import { probeCuda } from "@infllm/backend-cuda";
 import { describe, expect, it } from "vitest";
 import { infllm } from "../../test/harness.ts";
 import { describeBackend } from "./devices.ts";
+
+const device = {
+  ordinal: 0, name: "Some GPU", major: 9, minor: 0, multiprocessors: 132, sharedBytes: 232_448, memoryBytes: 80 * 2 ** 30, driverVersion: "13.0",
+};
+const gpu = { name: "cuda", hardware: { devices: [device], cublasLt: "libcublasLt.so.13", missing: [] } };
+const paths = [
+  { op: "selectBlocks", prefill: "hopper", decode: "rows" },
+  { op: "attendDense", prefill: "general", decode: "general" },
+] as const;
 
 describe("infllm devices", () => {
   it("names every backend, with the reason and the remedy where it is not usable", async () => {
     const { code, stdout, stderr } = await infllm(["devices"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/^cpu +usable$/mu);
-    for (const name of ["webgpu", "cuda"]) expect(stdout).toMatch(new RegExp(`^${name} +not usable$`, "mu"));
-    expect(stdout).toContain("@infllm/backend-cuda is not installed");
+    expect(stdout).toMatch(/^webgpu +not usable$/mu);
+    expect(stdout).toContain("@infllm/backend-webgpu is not installed");
     expect(stdout).toMatch(/To use it: npm install @infllm\/backend-webgpu/u);
+    const { missing } = await probeCuda();
+    expect(stdout).toMatch(missing.length > 0 ? /^cuda +not usable\n(?: +GPU .*\n)*? +Why: /mu : /^cuda +usable\n +GPU 0: /mu);
   });
 
   it("prints one JSON document", async () => {
@@ -18,7 +30,29 @@ describe("infllm devices", () => {
     expect(backends.map((each: { name: string }) => each.name)).toEqual(["cpu", "webgpu", "cuda"]);
     expect(backends[0]).toMatchObject({ usable: true, capabilities: { ops: expect.arrayContaining(["neural"]) } });
     expect(backends[1]).toMatchObject({ usable: false, reason: expect.any(String), remedy: expect.any(String) });
+    expect(backends[2].hardware).toEqual(await probeCuda());
     expect(machine.cores).toBeGreaterThan(0);
+  });
+
+  it("lists GPUs, the library of dense products and the kernels that attention takes", () => {
+    const text = describeBackend({ ...gpu, usable: true, description: "Some GPU, bf16", paths }, 200);
+    expect(text).toContain("GPU 0: Some GPU, compute capability 9.0, 80.0 GiB memory, driver for CUDA 13.0\n");
+    expect(text).toContain("Dense products: cuBLASLt (libcublasLt.so.13)\n");
+    expect(text).toContain("selectBlocks hopper in prefill and rows in decode; attendDense general. infllm inspect tells for others.");
+    const { cublasLt: _, ...own } = gpu.hardware;
+    expect(describeBackend({ ...gpu, usable: true, hardware: own }, 200)).toContain("Dense products: our own kernels\n");
+  });
+
+  it("tells all that is missing, and the GPUs that are there all the same", () => {
+    const hardware = { ...gpu.hardware, missing: ["No kernels. Build them.", "Too old. Buy another."] };
+    const lines = describeBackend({ ...gpu, usable: false, hardware, reason: "No kernels. Build them" }, 200).split("\n");
+    expect(lines.map((line) => line.trim())).toEqual([
+      "cuda    not usable",
+      "GPU 0: Some GPU, compute capability 9.0, 80.0 GiB memory, driver for CUDA 13.0",
+      "Why: No kernels. Build them.",
+      "Why: Too old. Buy another.",
+      "",
+    ]);
   });
 
   it("keeps to the width of the terminal", () => {

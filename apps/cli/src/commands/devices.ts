@@ -1,5 +1,8 @@
 import { availableParallelism, totalmem } from "node:os";
+import type { CudaProbe } from "@infllm/backend-cuda";
+import { inspectModel } from "@infllm/model";
 import { formatBytes } from "@infllm/tensor";
+import { attentionPaths, describePaths } from "../attention/paths.ts";
 import { probeBackends, type BackendReport } from "../backends.ts";
 import type { Io } from "../io.ts";
 import { jsonOption } from "../options.ts";
@@ -9,14 +12,14 @@ import { wrap } from "../terminal/text.ts";
 export const devices: RegisterCommand = (program, io) => {
   program
     .command("devices")
-    .description("Show each backend: usable or not, why, and what would make it usable.")
+    .description("Show each backend: usable or not, on what hardware, why not, and what would make it usable.")
     .addOption(jsonOption())
     .addHelpText("after", "\nExample:\n  infllm devices --json | jq '.backends[] | select(.usable).name'\n")
     .action((options: { json?: true }) => run(options, io));
 };
 
 async function run(options: { json?: true }, io: Io): Promise<void> {
-  const backends = await probeBackends();
+  const backends = await probeBackends(async (backend) => attentionPaths(backend, await inspectModel("embedded")));
   const machine = {
     cores: availableParallelism(),
     memoryBytes: totalmem(),
@@ -38,8 +41,30 @@ async function run(options: { json?: true }, io: Io): Promise<void> {
 export function describeBackend(report: BackendReport, columns: number): string {
   const indent = " ".repeat(8);
   const title = `${report.name.padEnd(8)}${report.usable ? "usable" : "not usable"}\n`;
-  const lines = report.usable
-    ? [report.description ?? "", ...(report.limitations ?? []).map((text) => `Limitation: ${text}`)]
-    : [`Why: ${report.reason ?? "unknown"}.`, `To use it: ${report.remedy ?? "unknown"}.`];
+  const lines = [...describeHardware(report.hardware), ...(report.usable ? describeUsable(report) : describeObstacles(report))];
   return title + lines.filter((line) => line !== "").map((line) => wrap(line, columns, indent)).join("");
+}
+
+function describeUsable({ description = "", paths, limitations = [] }: BackendReport): string[] {
+  return [
+    description,
+    paths ? `The embedded model's attention takes the kernels ${describePaths(paths)}. infllm inspect tells for others.` : "",
+    ...limitations.map((text) => `Limitation: ${text}`),
+  ];
+}
+
+function describeObstacles({ hardware, reason = "unknown", remedy }: BackendReport): string[] {
+  const missing = hardware?.missing ?? [];
+  const reasons = missing.length > 0 ? missing : [`${reason}.`];
+  return [...reasons.map((text) => `Why: ${text}`), remedy === undefined ? "" : `To use it: ${remedy}.`];
+}
+
+function describeHardware(hardware: CudaProbe | undefined): string[] {
+  if (!hardware || hardware.devices.length === 0) return [];
+  const gpus = hardware.devices.map(
+    ({ ordinal, name, major, minor, memoryBytes, driverVersion }) =>
+      `GPU ${ordinal}: ${name}, compute capability ${major}.${minor}, ${formatBytes(memoryBytes)} memory, driver for CUDA ${driverVersion}`,
+  );
+  if (hardware.missing.length > 0) return gpus;
+  return [...gpus, `Dense products: ${hardware.cublasLt === undefined ? "our own kernels" : `cuBLASLt (${hardware.cublasLt})`}`];
 }

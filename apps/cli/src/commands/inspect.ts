@@ -1,8 +1,10 @@
 import { blockBudget, localBlocks, type SparseConfig } from "@infllm/block-selection";
 import { inspectModel, type ModelDescription, type ModelMemory } from "@infllm/model";
+import type { PathReport } from "@infllm/backend-cuda";
 import { formatBytes } from "@infllm/tensor";
 import { Option } from "commander";
-import { openBackend } from "../backends.ts";
+import { attentionPaths } from "../attention/paths.ts";
+import { openBackend, type ModelBackend } from "../backends.ts";
 import type { Io } from "../io.ts";
 import { backendOption, integerList, jsonOption, largestLength } from "../options.ts";
 import type { RegisterCommand } from "../program.ts";
@@ -49,31 +51,41 @@ async function run(source: string, options: Options, io: Io): Promise<void> {
   const progress = new Progress(io.stderr);
   const onProgress = (state: Parameters<typeof showLoading>[1]): void => showLoading(progress, state);
   const description = await inspectModel(source, { onProgress, signal: io.interrupts.signal }).finally(() => progress.clear());
-  const memory = await memoryRows(description, options);
+  const { memory, backend, paths } = await onBackend(options.backend, (opened) => ({
+    memory: memoryRows(description, options.context, opened),
+    ...(opened && { backend: opened.name, paths: attentionPaths(opened, description) }),
+  }));
   if (options.json) {
     const plain = { ...description, memoryAt: undefined };
-    io.stdout.write(`${JSON.stringify({ ...plain, memory }, undefined, 2)}\n`);
+    io.stdout.write(`${JSON.stringify({ ...plain, backend, memory, paths }, undefined, 2)}\n`);
     return;
   }
   const columns = Math.max(40, io.stdout.columns ?? 100);
   io.stdout.write(`${describeArchitecture(description)}\n`);
   io.stdout.write(wrap(describeAttention(description.sparse), columns));
-  io.stdout.write(`\nMemory ${options.backend ? `on ${options.backend}` : "(estimate)"}:\n${memoryTable(memory)}`);
+  io.stdout.write(`\nMemory ${backend === undefined ? "(estimate)" : `on ${backend}`}:\n${memoryTable(memory)}`);
+  if (paths) io.stdout.write(`\nKernels on ${backend}:\n${pathTable(paths)}`);
 }
 
-async function memoryRows(description: ModelDescription, options: Options): Promise<MemoryRow[]> {
+/** Lends the backend of that name to `work`; none without a name. */
+async function onBackend<Result>(name: string | undefined, work: (backend?: ModelBackend) => Result): Promise<Result> {
+  if (name === undefined) return work();
+  const backend = await openBackend(name);
+  try {
+    return work(backend);
+  } finally {
+    await backend.close();
+  }
+}
+
+function memoryRows(description: ModelDescription, lengths: readonly number[] | undefined, backend?: ModelBackend): MemoryRow[] {
   const { trainedContext, sparse } = description;
   const usual = [4096, 32_768, 131_072].filter((length) => length < trainedContext);
-  const backend = options.backend === undefined ? undefined : await openBackend(options.backend);
-  try {
-    return (options.context ?? [...usual, trainedContext]).map((contextLength) => ({
-      contextLength,
-      memory: description.memoryAt(contextLength, backend),
-      visibleTokens: visibleTokens(contextLength, sparse),
-    }));
-  } finally {
-    await backend?.close();
-  }
+  return (lengths ?? [...usual, trainedContext]).map((contextLength) => ({
+    contextLength,
+    memory: description.memoryAt(contextLength, backend),
+    visibleTokens: visibleTokens(contextLength, sparse),
+  }));
 }
 
 function visibleTokens(length: number, sparse: SparseConfig | undefined): number {
@@ -129,4 +141,8 @@ function memoryTable(rows: readonly MemoryRow[]): string {
       `${count(seen)} (${Math.round((100 * seen) / contextLength)} %)`,
     ]),
   ]);
+}
+
+function pathTable(paths: readonly PathReport[]): string {
+  return table([["op", "prefill", "decode"], ...paths.map(({ op, prefill, decode }) => [op, prefill, decode])], "words");
 }

@@ -1,6 +1,6 @@
 /** What the three ops that read queries have in common. */
-import { ShapeError } from "@infllm/tensor";
-import type { DeviceTensor } from "@infllm/tensor";
+import { ShapeError, checkPerHead } from "@infllm/tensor";
+import type { DeviceTensor, ExpectedPerHead } from "@infllm/tensor";
 import type { LayerCache, SequenceBatch } from "@infllm/block-selection";
 import { f32Rows, ownTensor } from "./checks.ts";
 import type { Rows } from "./checks.ts";
@@ -34,18 +34,9 @@ export function rowsOf(matrix: Rows<Float32Array>, { start, count }: Sequence): 
 export function perHeadRows<A extends Int32Array | Float32Array>(
   what: string,
   tensor: DeviceTensor,
-  expected: { readonly dtype: "i32" | "f32"; readonly kvHeads: number; readonly rows: number; readonly columns?: number },
+  expected: ExpectedPerHead,
 ): { readonly columns: number; row(kvHead: number, row: number): A } {
-  const own = ownTensor(what, tensor);
-  const [heads, capacity = 0, columns = 0] = own.shape;
-  const { dtype, kvHeads, rows } = expected;
-  const fits = heads === kvHeads && capacity >= rows && columns === (expected.columns ?? columns);
-  if (own.dtype !== dtype || own.shape.length !== 3 || !fits) {
-    throw new ShapeError(
-      `${what} is ${own.dtype} [${own.shape.join(", ")}]; it must be ${dtype} [${kvHeads}, ${rows} or more, ` +
-        `${expected.columns ?? "blocks"}].`,
-    );
-  }
+  const { tensor: own, columns } = checkPerHead(what, ownTensor(what, tensor), expected);
   return {
     columns,
     row: (kvHead, row) => own.row(kvHead).subarray(row * columns, (row + 1) * columns) as A,

@@ -1,5 +1,5 @@
 /** Tensors of the reference backend: typed arrays in host memory. */
-import { ShapeError, UnsupportedError, UsageError, elementCount, emptyArray, formatShape, isQuantized, regionBounds, tensorBytes } from "@infllm/tensor";
+import { UsageError, checkTensorType, elementCount, emptyArray, formatShape, regionBounds, tensorBytes, writtenTensorRows } from "@infllm/tensor";
 import type { DType, DeviceTensor, HostArray, Region } from "@infllm/tensor";
 import type { Memory } from "./memory.ts";
 
@@ -28,9 +28,7 @@ export class ReferenceTensor implements DeviceTensor {
   }
 
   static allocate(memory: Memory, dtype: DType, shape: readonly number[]): ReferenceTensor {
-    if (isQuantized(dtype)) {
-      throw new UnsupportedError(`allocate: ${dtype} is for weights only; use neural.allocateWeight.`);
-    }
+    checkTensorType(dtype);
     const what = `A tensor of ${dtype} ${formatShape(shape)}`;
     const length = elementCount(shape);
     const taken = memory.take(what, tensorBytes(dtype, shape), () => emptyArray(dtype, length));
@@ -62,16 +60,7 @@ export class ReferenceTensor implements DeviceTensor {
 
   /** Copies whole rows in. @throws ShapeError, UsageError */
   write(data: HostArray, rowOffset: number): void {
-    const own = emptyArray(this.dtype, 0).constructor;
-    if (data.constructor !== own) {
-      throw new ShapeError(`write: a tensor of ${this.dtype} takes ${own.name} data; ${data.constructor.name} was given.`);
-    }
-    const rows = this.columns === 0 ? 0 : data.length / this.columns;
-    if (!Number.isInteger(rows) || !Number.isInteger(rowOffset) || rowOffset < 0 || rowOffset + rows > this.rows) {
-      throw new ShapeError(
-        `write: ${data.length} numbers at row ${rowOffset} are not whole rows inside a tensor of ${formatShape(this.shape)}.`,
-      );
-    }
+    const rows = writtenTensorRows(this, data, rowOffset);
     for (let r = 0; r < rows; r++) {
       this.row(rowOffset + r).set(data.subarray(r * this.columns, (r + 1) * this.columns));
     }

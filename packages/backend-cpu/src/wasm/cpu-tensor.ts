@@ -1,5 +1,5 @@
 /** Tensors in the WASM memory. */
-import { ShapeError, UnsupportedError, UsageError, dtypeInfo, elementCount, emptyArray, formatShape, isQuantized, regionBounds, tensorBytes } from "@infllm/tensor";
+import { UsageError, checkTensorType, dtypeInfo, elementCount, emptyArray, formatShape, regionBounds, tensorBytes, writtenTensorRows } from "@infllm/tensor";
 import type { DType, DeviceTensor, HostArray, Region } from "@infllm/tensor";
 import type { Allocation, Memory } from "./memory.ts";
 
@@ -28,9 +28,7 @@ export class CpuTensor implements DeviceTensor {
   }
 
   static allocate(memory: Memory, dtype: DType, shape: readonly number[]): CpuTensor {
-    if (isQuantized(dtype)) {
-      throw new UnsupportedError(`allocate: ${dtype} is for weights only; use neural.allocateWeight.`);
-    }
+    checkTensorType(dtype);
     const allocation = memory.take(`A tensor of ${dtype} ${formatShape(shape)}`, tensorBytes(dtype, shape));
     const storage: Storage = { memory, allocation, released: false };
     return new CpuTensor(dtype, [...shape], elementCount(shape.slice(1)), allocation.at, storage, false);
@@ -68,16 +66,7 @@ export class CpuTensor implements DeviceTensor {
   /** Copies whole rows in. @throws ShapeError, UsageError */
   write(data: HostArray, rowOffset: number): void {
     this.assertAlive();
-    const own = emptyArray(this.dtype, 0).constructor;
-    if (data.constructor !== own) {
-      throw new ShapeError(`write: a tensor of ${this.dtype} takes ${own.name} data; ${data.constructor.name} was given.`);
-    }
-    const rows = this.columns === 0 ? 0 : data.length / this.columns;
-    if (!Number.isInteger(rows) || !Number.isInteger(rowOffset) || rowOffset < 0 || rowOffset + rows > this.rows) {
-      throw new ShapeError(
-        `write: ${data.length} numbers at row ${rowOffset} are not whole rows inside a tensor of ${formatShape(this.shape)}.`,
-      );
-    }
+    const rows = writtenTensorRows(this, data, rowOffset);
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     this.#eachSpan(rowOffset, rows, (at, from, to) => this.storage.memory.u8.set(bytes.subarray(from, to), at));
   }

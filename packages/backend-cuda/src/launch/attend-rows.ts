@@ -1,25 +1,22 @@
-/** Attention of a few rows, spread over the whole chip: kernels/decode-attend.cu. */
+/** Attention of a few rows: kernels/decode-attend-cluster.cu, or spread over the whole chip kernels/decode-attend.cu. */
 import type { KernelArgs } from "../kernel-args.ts";
 import type { Machine } from "../machine.ts";
 import { rowsVariant } from "../paths.ts";
 import type { AttendJob } from "./attend-job.ts";
+import { CLUSTER, fitsClusters } from "./clusters.ts";
 import { gathered, packedBytes, scattered } from "./queries.ts";
 
-/** Warps of a block of threads, and of one in a cluster; each takes 64 * headDim bytes of shared memory. */
+/** Warps of a block of threads; each takes 64 * headDim bytes of shared memory. */
 const WARPS = 4;
-const CLUSTER_WARPS = 12;
-const CLUSTER = 16;
-/** Clusters that run at the same time: a cluster takes 16 multiprocessors of one of the chip's 7 or 8 parts. */
-const MOST_CLUSTERS = 6;
+const CLUSTER_THREADS = 384;
+/** Bytes of the page table that a block of a cluster may copy to shared memory: two million tokens. */
+const CLUSTER_PAGES = 2 ** 17;
 /** Room for the query heads of a KV head. */
 const HEADS = 16;
 /** Blocks of threads per multiprocessor: many short lists gain from fewer parts to add up, measured at 32k to 512k. */
 const WAVES = { chosen: 0.75, all: 3 } as const;
 
-/**
- * Over selected blocks and on Hopper, one cluster a (row, KV head) keeps its parts in shared memory: 7.9 us at 96 blocks.
- * Else partial results go through device memory and are added up by a second kernel: 6.6 and 3.2 us.
- */
+/** Over selected blocks, one cluster a (row, KV head) where they fit; else partial results go through device memory. */
 export function attendByRows(machine: Machine, job: AttendJob): void {
   const { queries, layer, sequences, out, chosen } = job;
   const { kvHeads, headDim, blockSize, dtype } = layer.shape;
@@ -27,7 +24,9 @@ export function attendByRows(machine: Machine, job: AttendJob): void {
   const { rows } = tensor;
   const pairs = rows * kvHeads;
   const variant = rowsVariant({ dtype, headDim });
-  const clustered = chosen !== undefined && machine.runsHopperCode && pairs <= MOST_CLUSTERS;
+  const cluster = `decode_attend_cluster_${variant}`;
+  const clusterSize = { grid: [CLUSTER, kvHeads, rows], block: [CLUSTER_THREADS], shared: 4 * sequences.blocks(blockSize), cluster: CLUSTER } as const;
+  const clustered = chosen !== undefined && clusterSize.shared <= CLUSTER_PAGES && fitsClusters(machine, cluster, pairs, clusterSize);
   const most = Math.floor((machine.device.multiprocessors * (chosen ? WAVES.chosen : WAVES.all)) / pairs);
   const splits = clustered ? CLUSTER : Math.max(1, Math.min(most, chosen?.budget ?? sequences.blocks(blockSize)));
   const partials = clustered ? 0 : pairs * splits * HEADS;
@@ -39,14 +38,12 @@ export function attendByRows(machine: Machine, job: AttendJob): void {
   const overlap = machine.lastKernel === `decode_score_${variant}`;
   scattered(machine, out, packedOut, (to) => {
     const pack = (args: KernelArgs): KernelArgs => packDecode(args, job, { splits, q, weights, partial, to });
-    const grid = [splits, kvHeads, rows] as const;
-    const shared = 64 * headDim;
     if (clustered) {
-      const size = { grid, block: [32 * CLUSTER_WARPS], shared: shared * CLUSTER_WARPS, overlap, cluster: CLUSTER } as const;
-      machine.launch(`decode_attend_cluster_${variant}`, size, pack);
+      machine.launch(cluster, { ...clusterSize, overlap }, pack);
       return;
     }
-    machine.launch(`decode_attend_${variant}`, { grid, block: [32 * WARPS], shared: shared * WARPS, overlap }, pack);
+    const size = { grid: [splits, kvHeads, rows], block: [32 * WARPS], shared: 64 * headDim * WARPS, overlap } as const;
+    machine.launch(`decode_attend_${variant}`, size, pack);
     machine.launch(`decode_combine_${variant}`, { grid: [heads, rows], block: [4 * headDim], overlap: true }, pack);
   });
 }

@@ -15,7 +15,7 @@ export function compressKeys(machine: Machine, { cache, batch }: CompressKeysArg
   const ends = Math.floor(sequences.maxQueryLength / sparse.kernelStride) + 1;
   machine.launch(
     `compress_keys_${dtype}`,
-    { grid: [ends, kvHeads, sequences.count], block: [headDim / 2] },
+    { grid: [ends, kvHeads, sequences.count], block: [headDim / 2], overlap: true },
     (args) =>
       args
         .pointer(at.keys)

@@ -1,10 +1,12 @@
 import type { LinearArgs } from "@infllm/tensor";
 import { activationRows, f32Vector, ownWeight, rowsOf } from "../checks.ts";
 import { cublasLt } from "../cublaslt.ts";
+import type { CublasLt, Product } from "../cublaslt.ts";
 import type { CudaTensor } from "../cuda-tensor.ts";
 import type { CudaWeight } from "../cuda-weight.ts";
 import type { LaunchSize, Machine } from "../machine.ts";
 import { plainPitch } from "../weight-layout.ts";
+import { hopperMultiplies, multiplyOnHopper } from "./linear-hopper.ts";
 import { wideAccess } from "./wide-access.ts";
 
 /** Most rows of the kernels that read every weight once. */
@@ -17,10 +19,11 @@ const TILE_ROWS = 128;
 const TILE_OUTPUTS = { narrow: 128, wide: 256 } as const;
 const STAGED_BYTES = 3 * 64 * 2;
 /**
- * Rows from which cuBLASLt is asked: bf16 x 4096 x 12288 on an H200 takes it 29 µs, our kernels 33 with 8 rows and 69 with
- * 32. Weights that must be converted first stay with our kernels for as many rows as these read them once for.
+ * Rows from which a weight is wanted in the activations' type, by cuBLASLt or our Hopper kernels: bf16 x 4096 x 12288 on an
+ * H200 takes cuBLASLt 29 µs, the kernels for few rows 33 with 8 rows and 69 with 32. Weights that must be converted first
+ * stay with these for as many rows as they read them once for.
  */
-const LIBRARY_ROWS = { same: 9, converted: 33 } as const;
+const WIDE_ROWS = { same: 9, converted: 33 } as const;
 /** Most scratch memory for a weight in the activations' type; larger ones are converted tile by tile. */
 const MOST_CONVERTED = 512 * 1024 * 1024;
 
@@ -39,49 +42,86 @@ export function linear(machine: Machine, { x, weight, bias, out }: LinearArgs): 
   const to = rowsOf(machine, "linear: out", out, [machine.activation, "f32"], shape);
   const operands = { x: input, weight: matrix, bias: bias && f32Vector(machine, "linear: bias", bias, matrix.rows), out: to };
   if (input.rows === 0) return;
-  const from = matrix.dtype === input.dtype ? LIBRARY_ROWS.same : LIBRARY_ROWS.converted;
-  if (input.rows >= from && multiplyByLibrary(machine, operands)) return;
+  const from = matrix.dtype === input.dtype ? WIDE_ROWS.same : WIDE_ROWS.converted;
+  if (input.rows >= from && multiplyWide(machine, operands)) return;
   multiplyByKernel(machine, operands);
 }
 
-/** The library takes no f32 bias beside 16-bit results, and is fast with aligned rows only. */
-function multiplyByLibrary(machine: Machine, { x, weight, bias, out }: Operands): boolean {
-  const outBytes = out.dtype === "f32" ? 4 : 2;
-  const aligned = wideAccess(x.columns, x) === 1 && out.address % 16 === 0 && (out.rowStride * outBytes) % 16 === 0;
-  if (bias !== undefined || !aligned) return false;
+/** By cuBLASLt, or where it is missing or has no algorithm by our Hopper kernels; false when neither can. */
+function multiplyWide(machine: Machine, operands: Operands): boolean {
+  const { x, weight, bias, out } = operands;
   const pitch = plainPitch(weight.columns);
-  const converted = weight.dtype !== x.dtype;
-  if (converted && weight.rows * pitch * 2 > MOST_CONVERTED) return false;
-  const library = cublasLt(machine);
-  if (library === undefined) return false;
-  const address = converted ? convert(machine, weight, pitch) : weight.address;
-  return library.multiply({
+  const converts = weight.dtype !== x.dtype;
+  if (converts && weight.rows * pitch * 2 > MOST_CONVERTED) return false;
+  const product: Product = {
     rows: x.rows,
     columns: weight.columns,
     outs: weight.rows,
     type: machine.activation,
     outType: out.dtype === "f32" ? "f32" : machine.activation,
     x,
-    weight: { address, rowStride: pitch },
+    weight: { address: weight.address, rowStride: pitch },
     out,
-  });
+    bias,
+  };
+  const library = libraryFor(machine, operands, product);
+  if (library === undefined && !hopperMultiplies(machine, product)) return false;
+  const roundsBias = library !== undefined && bias !== undefined && product.outType !== "f32";
+  const prepared = converts || roundsBias ? convert(machine, operands, product, { converts, roundsBias }) : product;
+  if (library !== undefined) library.multiply(prepared);
+  else multiplyOnHopper(machine, prepared, weightIsOld(machine));
+  return true;
 }
 
-/** The whole weight in the activations' type, in scratch memory: the embedding kernel without ids takes every row. */
-function convert(machine: Machine, weight: CudaWeight, pitch: number): number {
-  const [address = 0] = machine.scratch("linear", weight.rows * pitch * 2);
+/** The product with copies of its weight or bias, or both, in the activations' type. */
+function convert(
+  machine: Machine,
+  { weight, bias }: Operands,
+  product: Product,
+  { converts, roundsBias }: { readonly converts: boolean; readonly roundsBias: boolean },
+): Product {
+  const { rowStride } = product.weight;
+  const [weightCopy = 0, biasCopy = 0] = machine.scratch("linear", converts ? weight.rows * rowStride * 2 : 0, roundsBias ? weight.rows * 2 : 0);
+  if (converts) convertWeight(machine, weight, weightCopy);
+  if (roundsBias && bias !== undefined) roundBias(machine, bias, biasCopy);
+  return {
+    ...product,
+    weight: converts ? { address: weightCopy, rowStride } : product.weight,
+    bias: roundsBias ? { address: biasCopy } : bias,
+  };
+}
+
+/** The library is fast with aligned rows only. */
+function libraryFor(machine: Machine, { x, out }: Operands, product: Product): CublasLt | undefined {
+  const outBytes = out.dtype === "f32" ? 4 : 2;
+  const aligned = wideAccess(x.columns, x) === 1 && out.address % 16 === 0 && (out.rowStride * outBytes) % 16 === 0;
+  const library = aligned ? cublasLt(machine) : undefined;
+  return library?.supports(product) ? library : undefined;
+}
+
+/** The whole weight in the activations' type: the embedding kernel without ids takes every row. */
+function convertWeight(machine: Machine, weight: CudaWeight, to: number): void {
   const threads = Math.min(256, 32 * Math.ceil(weight.columns / 32 / 32));
   machine.launch(`embed_${weight.dtype}_${machine.activation}`, { grid: [weight.rows], block: [threads] }, (args) =>
-    args.pointer(0).pointer(weight.address).pointer(address).i64(pitch).i32(weight.rows).i32(weight.columns).f32(1),
+    args.pointer(0).pointer(weight.address).pointer(to).i64(plainPitch(weight.columns)).i32(weight.rows).i32(weight.columns).f32(1),
   );
-  return address;
+}
+
+/** The library adds biases of the result's type only: to the embedding kernel they are a table of one row. */
+function roundBias(machine: Machine, bias: CudaTensor, to: number): void {
+  machine.launch(`embed_f32_${machine.activation}`, { grid: [1], block: [512] }, (args) =>
+    args.pointer(0).pointer(bias.address).pointer(to).i64(bias.rows).i32(1).i32(bias.rows).f32(1),
+  );
+}
+
+/** Kernels that overlap read weights before they wait for the launch before: that must not be their own writing. */
+function weightIsOld(machine: Machine): boolean {
+  return !machine.lastKernel.startsWith("pack_weight") && !machine.lastKernel.startsWith("embed_");
 }
 
 function multiplyByKernel(machine: Machine, { x, weight, bias, out }: Operands): void {
   const { kernel, ...size } = kernelFor(machine, x, weight);
-  // With few rows, weights are read before the kernel waits for the launch before it: that must not be their own writing.
-  const overlap = !machine.lastKernel.startsWith("pack_weight");
-  machine.launch(kernel, { ...size, overlap }, (args) =>
+  machine.launch(kernel, { ...size, overlap: weightIsOld(machine) }, (args) =>
     args.struct((op) =>
       op
         .pointer(x.address)

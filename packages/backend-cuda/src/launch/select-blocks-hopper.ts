@@ -1,19 +1,21 @@
 /**
  * Prefill selection on Hopper: the index is copied out of its pages (gather-index.cu), scored and pooled
- * (select-blocks.cu), ranked (select-top.cu). Rows are done in chunks that bound the scratch for block scores.
+ * (select-blocks.cu), ranked (select-top.cu). Rows are done in chunks that bound the scratch for scores.
  */
 import type { Machine } from "../machine.ts";
 import { hopperVariant } from "../paths.ts";
 import { TENSOR_MAP_ALIGNMENT } from "../tensor-map.ts";
 import { normalKeys, packCommon, roundUp } from "./select-job.ts";
 import type { SelectJob } from "./select-job.ts";
+import { headScoreBytes, scoreUnfused, unfusedChunk } from "./select-blocks-unfused.ts";
+import type { ScorePass } from "./select-blocks-unfused.ts";
 import { queriesMap, rowsMap } from "./tensor-maps.ts";
 import { gathered, packedBytes } from "./queries.ts";
 
 const SCORE_BYTES = 2 ** 28;
 const SCORE_THREADS = 384;
 const GATHER_THREADS = 256;
-/** Windows and (head, token) columns of a tile, warpgroups that score, stages of the ring: as in select-blocks.cu. */
+/** Windows and (head, token) columns of a tile, warpgroups that score, stages of the ring: as in select-tile.cuh. */
 const WINDOWS = 64;
 const COLUMNS = 128;
 const WARPGROUPS = 2;
@@ -32,49 +34,60 @@ export function selectHopper(machine: Machine, job: SelectJob): void {
   const normalCells = exact ? cells : cellsOf(normal.stride);
   const maxBlocks = roundUp(job.blocks, 32) + 32;
   const rowBytes = kvHeads * (maxBlocks + maxBlocks / 4) * 4;
-  const chunk = Math.min(tensor.rows, Math.max(COLUMNS, Math.floor(SCORE_BYTES / rowBytes / COLUMNS) * COLUMNS));
-  const [linearFine = 0, linearCoarse = 0, scores = 0, firsts = 0, packed = 0] = machine.scratch(
+  const tileTokens = WARPGROUPS * 8 * Math.floor(COLUMNS / (8 * group));
+  const fused = machine.headGroupFusion;
+  const chunk = Math.min(
+    tensor.rows,
+    Math.max(COLUMNS, Math.floor(SCORE_BYTES / rowBytes / COLUMNS) * COLUMNS),
+    fused ? Infinity : unfusedChunk(heads, cells, tileTokens),
+  );
+  const [linearFine = 0, linearCoarse = 0, scores = 0, firsts = 0, packed = 0, headScores = 0] = machine.scratch(
     "selectBlocks",
     runs * cells * headDim * 2,
     exact ? 0 : runs * normalCells * headDim * 2,
     kvHeads * chunk * maxBlocks * 4,
     kvHeads * chunk * maxBlocks,
     packedBytes(tensor),
+    fused ? 0 : headScoreBytes(heads, chunk, cells),
   );
   gather(machine, job, layer.addresses["fine-keys"], linearFine, fine, cells);
   if (!exact) gather(machine, job, normalKeys(job), linearCoarse, normal, normalCells);
 
   const q = gathered(machine, tensor, packed);
-  const tileTokens = WARPGROUPS * 8 * Math.floor(COLUMNS / (8 * group));
   const tiles = Math.ceil(Math.min(sequences.maxQueryLength, chunk) / tileTokens);
   const maps = [
     queriesMap(machine, dtype, q, { rows: tensor.rows, heads, headDim }, [64, 8, group], "rows first"),
     rowsMap(machine, dtype, linearFine, runs * cells, headDim),
     rowsMap(machine, dtype, exact ? linearFine : linearCoarse, runs * normalCells, headDim),
   ];
+  const scored = { chunk, maxBlocks, scores, firsts };
   for (let row = 0; row < tensor.rows; row += chunk) {
-    machine.launch(
-      `score_blocks_${hopperVariant({ dtype, group, headDim })}`,
-      { grid: [Math.min(machine.device.multiprocessors, tiles * runs)], block: [SCORE_THREADS], shared: scoreShared(headDim) },
-      (args) => {
-        args.struct((s) =>
-          packCommon(s, job)
-            .i32(kvHeads)
-            .i32(row)
-            .i32(chunk)
-            .i32(cells)
-            .i32(normalCells)
-            .i32(normal.stride)
-            .i32(job.pooled === 0 ? 0 : 1)
-            .i32(maxBlocks)
-            .pointer(scores)
-            .pointer(firsts),
-        );
+    const pass: ScorePass = {
+      variant: hopperVariant({ dtype, group, headDim }),
+      size: { grid: [Math.min(machine.device.multiprocessors, tiles * runs)], block: [SCORE_THREADS], shared: scoreShared(headDim) },
+      rows: Math.min(chunk, tensor.rows - row),
+      kvHeads,
+      group,
+      scoring: (args) =>
+        packCommon(args, job)
+          .i32(kvHeads)
+          .i32(row)
+          .i32(chunk)
+          .i32(cells)
+          .i32(normalCells)
+          .i32(normal.stride)
+          .i32(job.pooled === 0 ? 0 : 1)
+          .i32(maxBlocks)
+          .pointer(scores)
+          .pointer(firsts),
+      tiles: (args) => {
         for (const map of maps) args.bytes(map, TENSOR_MAP_ALIGNMENT);
-        args.i32(tiles);
+        return args.i32(tiles);
       },
-    );
-    rank(machine, job, { row, chunk, maxBlocks, scores, firsts });
+    };
+    if (fused) machine.launch(`score_blocks_${pass.variant}`, pass.size, (args) => pass.tiles(args.struct(pass.scoring)));
+    else scoreUnfused(machine, pass, headScores);
+    rank(machine, job, { ...scored, row, rows: pass.rows });
   }
 }
 
@@ -92,13 +105,15 @@ function gather(machine: Machine, job: SelectJob, from: number, to: number, leve
 
 interface Scores {
   readonly row: number;
+  /** Rows from `row` on, and those that there is room for. */
+  readonly rows: number;
   readonly chunk: number;
   readonly maxBlocks: number;
   readonly scores: number;
   readonly firsts: number;
 }
 
-function rank(machine: Machine, job: SelectJob, { row, chunk, maxBlocks, scores, firsts }: Scores): void {
+function rank(machine: Machine, job: SelectJob, { row, rows, chunk, maxBlocks, scores, firsts }: Scores): void {
   const { kvHeads } = job.layer.shape;
   // Words of shared memory that a warp needs: keys, the short list, a bitmap (top_words in select-top.cu).
   const words = roundUp(maxBlocks, 128) + 512 + roundUp(maxBlocks, 1024) / 32;
@@ -106,7 +121,7 @@ function rank(machine: Machine, job: SelectJob, { row, chunk, maxBlocks, scores,
   machine.launch(
     "select_top",
     {
-      grid: [Math.ceil(Math.min(chunk, job.queries.tensor.rows - row) / warps), kvHeads],
+      grid: [Math.ceil(rows / warps), kvHeads],
       block: [32 * warps],
       shared: 4 * words * warps,
     },
@@ -131,7 +146,7 @@ function rank(machine: Machine, job: SelectJob, { row, chunk, maxBlocks, scores,
   );
 }
 
-/** `Shape` of select-blocks.cu: queries twice, the ring of keys, partial sums, log-sum-exps, barriers, alignment. */
+/** `Shape` of select-tile.cuh: queries twice, the ring of keys, partial sums, log-sum-exps, barriers, alignment. */
 function scoreShared(headDim: number): number {
   const queries = 2 * WARPGROUPS * COLUMNS * headDim * 2;
   const keys = STAGES * WINDOWS * headDim * 2;

@@ -8,8 +8,8 @@ import type { SelectJob } from "./select-job.ts";
 const THREADS = 256;
 /** Keys that are worth a block of threads: one pass of its eight warps. */
 const KEYS = 64;
-/** Blocks of threads per multiprocessor that pay off. */
-const WAVES = 3;
+/** Blocks of threads per multiprocessor that run at a time. */
+const WAVES = { lse: 3, score: 2 } as const;
 /** Room for the log-sum-exps of a KV head's query heads. */
 const HEADS = 16;
 
@@ -19,10 +19,11 @@ export function selectByRows(machine: Machine, job: SelectJob): void {
   const { tensor, heads } = queries;
   const { rows } = tensor;
   const pairs = rows * kvHeads;
-  const most = Math.max(1, Math.floor((machine.device.multiprocessors * WAVES) / pairs));
-  const spread = (stride: number): number => Math.max(1, Math.min(most, Math.ceil(sequences.maxKvLength / stride / KEYS)));
-  const lseSplits = spread(normal.stride);
-  const scoreSplits = spread(fine.stride);
+  const spread = (stride: number, waves: number): number => {
+    const most = Math.floor((machine.device.multiprocessors * waves) / pairs);
+    return Math.max(1, Math.min(most, Math.ceil(sequences.maxKvLength / stride / KEYS)));
+  };
+  const lseSplits = spread(normal.stride, WAVES.lse);
   const maxBlocks = Math.ceil(job.blocks / 32) * 32 + 32;
   const [partial = 0, scores = 0, packed = 0] = machine.scratch(
     "selectBlocks", pairs * lseSplits * HEADS * 8, pairs * maxBlocks * 4, packedBytes(tensor),
@@ -30,8 +31,8 @@ export function selectByRows(machine: Machine, job: SelectJob): void {
   const q = gathered(machine, tensor, packed);
   const arrived = machine.counters(pairs);
   const variant = rowsVariant({ dtype, headDim });
-  const launch = (kernel: string, splits: number): void =>
-    machine.launch(kernel, { grid: [splits, kvHeads, rows], block: [THREADS], overlap: true }, (args) =>
+  const launch = (kernel: string, splits: number, overlap: boolean): void =>
+    machine.launch(kernel, { grid: [splits, kvHeads, rows], block: [THREADS], overlap }, (args) =>
       args.struct((s) =>
         packCommon(s, job)
           .i32(heads)
@@ -51,6 +52,7 @@ export function selectByRows(machine: Machine, job: SelectJob): void {
           .pointer(job.pooled),
       ),
     );
-  launch(`decode_lse_${variant}`, lseSplits);
-  launch(`decode_score_${variant}`, scoreSplits);
+  // The kernel reads queries before it waits: these are older than the launch before where that is compression.
+  launch(`decode_lse_${variant}`, lseSplits, machine.lastKernel.startsWith("compress_keys"));
+  launch(`decode_score_${variant}`, spread(fine.stride, WAVES.score), true);
 }

@@ -8,6 +8,17 @@ export function rowsMap(machine: Machine, dtype: "bf16" | "f16", address: number
   return machine.tensorMap({ dtype, address, dims: [headDim, rows], strides: [headDim * ELEMENT_BYTES], box: [64, 64] });
 }
 
+/** A matrix `[rows, columns]` whose rows start at multiples of 16 bytes, in tiles of `tileRows` x 64; outside it copies give 0. */
+export function matrixMap(
+  machine: Machine,
+  dtype: "bf16" | "f16",
+  { address, rowStride }: { readonly address: number; readonly rowStride: number },
+  [rows, columns]: readonly [number, number],
+  tileRows: number,
+): Uint8Array {
+  return machine.tensorMap({ dtype, address, dims: [columns, rows], strides: [rowStride * ELEMENT_BYTES], box: [64, tileRows] });
+}
+
 export interface QueryShape {
   readonly rows: number;
   readonly heads: number;

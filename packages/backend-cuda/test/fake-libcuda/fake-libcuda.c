@@ -358,6 +358,12 @@ CUresult cuLaunchKernelEx(const struct LaunchConfig* config, void* function, voi
   }
   return 0;
 }
+CUresult cuOccupancyMaxActiveClusters(int* clusters, void* function, const struct LaunchConfig* config) {
+  CALL("cuOccupancyMaxActiveClusters");
+  if (!function || config->count != 1 || config->attributes[0].id != 4) return INVALID_VALUE;
+  *clusters = 7;
+  return 0;
+}
 #ifndef WITHOUT_TENSOR_MAPS
 CUresult cuTensorMapEncodeTiled(void* map, int type, unsigned rank, void* address, const uint64_t* dims,
                                 const uint64_t* strides, const unsigned* box, const unsigned* steps, int interleave,

@@ -1,0 +1,53 @@
+// What attention of a few query rows shares: a warp takes 16 keys at a time, straight from the pages to registers, and the
+// group's heads are the 16 rows of its product.
+#pragma once
+#include "common/batch.cuh"
+#include "common/chain.cuh"
+#include "common/mma.cuh"
+
+struct DecodeAttendArgs {
+  Batch batch;
+  float scale_log2;
+  int heads;
+  int kv_heads;
+  int budget;           // row length of `indices`
+  int capacity;         // rows per kv head of `indices`
+  int splits;           // decode_attend's grid x
+  const int* indices;   // [kvHeads, capacity, budget], or null: every block
+  const void* q;        // [rows, heads, DIM]
+  const void* keys;     // [pages, kvHeads, 64, DIM]
+  const void* values;
+  float2* weights;      // [rows, kvHeads, splits, 16] largest logit (base 2) and sum of weights
+  float* partial;       // [rows, kvHeads, splits, 16, DIM] weighted sums of values
+  void* out;            // [rows, heads, DIM]
+};
+
+constexpr unsigned kAll = 0xFFFFFFFFu;
+
+// One (row, kv head): the blocks of threads along x share out its blocks of keys.
+struct AttendRow {
+  int row = blockIdx.z, head = blockIdx.y, position, blocks;
+  const int* pages;
+  const int* list;  // null: every block
+
+  __device__ __forceinline__ explicit AttendRow(const DecodeAttendArgs& a) {
+    const int sequence = sequence_of(a.batch, row);
+    position = a.batch.query_positions[sequence] + row - a.batch.query_starts[sequence];
+    pages = a.batch.page_table + static_cast<int64_t>(sequence) * a.batch.max_pages;
+    list = a.indices ? a.indices + (static_cast<int64_t>(head) * a.capacity + row) * a.budget : nullptr;
+    blocks = list ? a.budget : position / kBlock + 1;
+  }
+};
+
+// Products of 16 keys with the group's queries, in units of base-2 logits; keys past the position become -Infinity.
+template <typename T, int DIM>
+__device__ __forceinline__ void logits(float (&s)[2][4], const GroupQueries<T, DIM>& q, const uint4 (&k)[2][DIM / 32],
+                                       int first, int position, float scale_log2) {
+#pragma unroll
+  for (int n = 0; n < 2; n++) {
+    q.multiply(s[n], k[n]);
+#pragma unroll
+    for (int e = 0; e < 4; e++)
+      s[n][e] = first + 8 * n + 2 * static_cast<int>(threadIdx.x % 4) + e % 2 <= position ? s[n][e] * scale_log2 : -CUDART_INF_F;
+  }
+}

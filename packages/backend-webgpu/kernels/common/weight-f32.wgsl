@@ -1,0 +1,7 @@
+// Weights of f32: [rows, pitch] fours.
+@group(0) @binding(2) var<storage, read> weights: array<vec4f>;
+
+// Columns 4 * column4 to 4 * column4 + 3 of a row.
+fn weight4(row: u32, column4: u32) -> vec4f {
+  return weights[row * params.weight_pitch + column4];
+}

@@ -1,0 +1,44 @@
+/**
+ * Puts kernels/ together. A file in kernels/ is an entry point; `// uses: a b` in its head names pieces of
+ * kernels/common/ that it needs, and a name in angle brackets (`<cache>`) a family of pieces, of which a variant takes one
+ * (`cache-f16.wgsl`, …). Bindings are read off the declarations, so that they are written once.
+ */
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const folder = fileURLToPath(new URL("../kernels/", import.meta.url));
+
+/** `{ kernels: { name: { uses, families, code, bindings } }, pieces: { … } }` */
+export function kernelSources() {
+  const read = (path) =>
+    Object.fromEntries(readdirSync(path).filter((file) => file.endsWith(".wgsl")).sort().map((file) => [stem(file), source(join(path, file))]));
+  const pieces = read(join(folder, "common"));
+  const kernels = read(folder);
+  for (const [name, { uses, families }] of Object.entries({ ...pieces, ...kernels })) {
+    for (const piece of uses) if (!pieces[piece]) throw new Error(`${name}.wgsl uses ${piece}, which kernels/common/ does not have.`);
+    for (const family of families) {
+      if (!Object.keys(pieces).some((each) => each.startsWith(`${family}-`))) throw new Error(`${name}.wgsl uses <${family}>, of which there is no piece.`);
+    }
+  }
+  return { kernels, pieces };
+}
+
+function source(path) {
+  const code = readFileSync(path, "utf8");
+  const wanted = [...code.matchAll(/^\/\/ uses: (.*)$/gm)].flatMap(([, list]) => list.trim().split(/\s+/));
+  const bindings = [...code.matchAll(/@group\(0\)\s+@binding\((\d+)\)\s+var<([^>]*)>/g)].map(([, index, space]) => ({
+    index: Number(index),
+    kind: space === "uniform" ? "uniform" : space.includes("read_write") ? "storage" : "read-only-storage",
+  }));
+  return {
+    uses: wanted.filter((name) => !name.startsWith("<")),
+    families: wanted.filter((name) => name.startsWith("<")).map((name) => name.slice(1, -1)),
+    code,
+    bindings,
+  };
+}
+
+function stem(file) {
+  return file.slice(0, -".wgsl".length);
+}

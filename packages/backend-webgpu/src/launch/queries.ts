@@ -1,0 +1,52 @@
+/** The query rows of an op, what they mean for the cache's heads, and how they are cut into tiles. */
+import { ShapeError } from "@infllm/tensor";
+import type { DeviceTensor } from "@infllm/tensor";
+import type { LayerCacheShape, SequenceBatch } from "@infllm/block-selection";
+import { activationRows } from "../checks.ts";
+import type { Machine } from "../machine.ts";
+import type { WebGpuTensor } from "../webgpu-tensor.ts";
+
+export interface Queries {
+  readonly tensor: WebGpuTensor;
+  readonly heads: number;
+  /** Query heads that share a KV head. */
+  readonly group: number;
+}
+
+/** `[rows, heads * headDim]`. @throws ShapeError when heads are not whole or KV heads do not divide them */
+export function queriesOf(machine: Machine, what: string, q: DeviceTensor, shape: LayerCacheShape, batch: SequenceBatch): Queries {
+  const { headDim, kvHeads } = shape;
+  const tensor = activationRows(machine, `${what}: q`, q, { rows: batch.rows });
+  const heads = tensor.columns / headDim;
+  if (!Number.isInteger(heads) || heads < 1 || heads % kvHeads !== 0) {
+    throw new ShapeError(
+      `${what}: q has ${tensor.columns} columns; with head_dim ${headDim} and ${kvHeads} KV heads it must be ` +
+        `a multiple of ${headDim * kvHeads}.`,
+    );
+  }
+  return { tensor, heads, group: heads / kvHeads };
+}
+
+/** A tile of kernels/common/query-tile.wgsl. */
+export interface QueryTile {
+  /** Queries of a tile: a power of two from 4 up. */
+  readonly rows: number;
+  readonly tokens: number;
+  /** Tiles that a token's group of heads takes. */
+  readonly chunks: number;
+}
+
+/** Head dims that have kernels of their own. */
+const fixedHeadDims: readonly number[] = [64, 128];
+/** Tiles smaller than the largest: more sizes would mean more kernels to compile. */
+const smallTiles = [4, 16] as const;
+
+/** Tiles for the heads of `tokens` neighbouring rows. */
+export function queryTile(machine: Machine, group: number, tokens: number): QueryTile {
+  const rows = smallTiles.find((size) => group * tokens <= size) ?? machine.tiles.attendRows;
+  return { rows, tokens: Math.max(1, Math.min(tokens, Math.floor(rows / group))), chunks: Math.ceil(group / rows) };
+}
+
+export function tileConstants(tile: QueryTile, headDim: number): { readonly TILE_ROWS: number; readonly HEAD_DIM: number } {
+  return { TILE_ROWS: tile.rows, HEAD_DIM: fixedHeadDims.includes(headDim) ? headDim : 0 };
+}

@@ -1,0 +1,53 @@
+/** Compiles every kernel in every variant, on Dawn's null backend: it validates shaders and pipelines and runs nothing. */
+import { afterAll, describe, expect, it } from "vitest";
+import { create } from "webgpu";
+import { capabilityTypes } from "../src/capabilities.ts";
+import { computeStage } from "../src/gpu-constants.ts";
+import { variantName } from "../src/pipelines.ts";
+import { allVariants, moduleOf } from "../src/variants.ts";
+
+/** Overrides that launches give, at their extremes. */
+const tiles = [{ TILE_ROWS: 32, HEAD_DIM: 128 }, { TILE_ROWS: 32, HEAD_DIM: 0 }, { TILE_ROWS: 4, HEAD_DIM: 64 }];
+const extremes: Readonly<Record<string, readonly Readonly<Record<string, number>>[]>> = {
+  attend: [
+    { TILE_ROWS: 32, HEAD_DIM: 128, STEPS: 2, VALUE_KEYS: 8 },
+    { TILE_ROWS: 32, HEAD_DIM: 0, STEPS: 4, VALUE_KEYS: 4 },
+    { TILE_ROWS: 16, HEAD_DIM: 64, STEPS: 1, VALUE_KEYS: 32 },
+    { TILE_ROWS: 4, HEAD_DIM: 0, STEPS: 4, VALUE_KEYS: 8 },
+  ],
+  "score-lse": tiles,
+  "score-blocks": tiles.map((tile) => ({ ...tile, BLOCKS: 16 })),
+};
+
+describe("kernels", async () => {
+  const gpu = create(["backend=null"]);
+  const adapter = await gpu.requestAdapter();
+  if (adapter === null) throw new Error("Dawn's null backend gives no adapter.");
+  // No limits are asked for: every kernel must fit WebGPU's defaults.
+  const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16"] });
+  const held = new Set([gpu]);
+  afterAll(() => {
+    device.destroy();
+    held.clear();
+  });
+
+  for (const variant of allVariants(capabilityTypes.weights, capabilityTypes.caches)) {
+    it(variantName(variant), async () => {
+      const { code, bindings } = moduleOf(variant);
+      const module = device.createShaderModule({ code });
+      const { messages } = await module.getCompilationInfo();
+      expect(messages.map(({ lineNum, message }) => `${code.split("\n")[lineNum - 1] ?? ""}: ${message}`)).toEqual([]);
+      const layout = device.createPipelineLayout({
+        bindGroupLayouts: [
+          device.createBindGroupLayout({
+            entries: bindings.map(({ index, kind }) => ({ binding: index, visibility: computeStage, buffer: { type: kind } })),
+          }),
+        ],
+      });
+      expect(bindings.map(({ index }) => index)).toEqual(bindings.map((_, i) => i));
+      for (const constants of extremes[variant.kernel] ?? [{}]) {
+        await device.createComputePipelineAsync({ layout, compute: { module, constants } });
+      }
+    });
+  }
+});

@@ -1,0 +1,4 @@
+import { library } from "@infllm/tsup-preset";
+
+// The declarations name WebGPU's types, which not every TypeScript has.
+export default library({ entry: ["src/index.ts"], dts: { banner: '/// <reference types="@webgpu/types" />' } });

@@ -1,0 +1,47 @@
+/** The small conformance cases under compute-sanitizer: accesses out of bounds, and races in shared memory. */
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const TOOLS = ["memcheck", "racecheck"] as const;
+const PROCESSES = 16;
+const RANDOM_CASES = 2;
+const MOST_SECONDS = 240;
+/** What the sanitizer exits with when it found something; the cases themselves exit with 1. */
+const FOUND = 9;
+
+export async function sanitize(): Promise<{ report: unknown; ok: boolean }> {
+  const report: Record<string, unknown> = {};
+  let ok = true;
+  for (const tool of TOOLS) {
+    const runs = await Promise.all(Array.from({ length: PROCESSES }, (_, shard) => run(tool, shard)));
+    const found = runs.filter(({ code }) => code !== 0);
+    ok &&= found.length === 0;
+    report[tool] = { processes: PROCESSES, randomConfigurations: RANDOM_CASES, clean: runs.length - found.length, found: found.map(describe) };
+    console.log(JSON.stringify({ tool, ...(report[tool] as object) }));
+  }
+  return { report, ok };
+}
+
+interface Run {
+  readonly shard: number;
+  readonly code: number | null;
+  readonly text: string;
+}
+
+function run(tool: string, shard: number): Promise<Run> {
+  return new Promise((resolve) => {
+    const main = fileURLToPath(import.meta.url);
+    const args = ["--tool", tool, "--error-exitcode", String(FOUND), process.execPath, main, "shard", "bf16", String(shard), String(PROCESSES)];
+    const env = { ...process.env, RANDOM_CASES: String(RANDOM_CASES), INFLLM_CUBLASLT: "none" };
+    const child = spawn("compute-sanitizer", args, { env, timeout: MOST_SECONDS * 1000, stdio: ["ignore", "pipe", "pipe"] });
+    let text = "";
+    for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (text += data.toString()));
+    child.on("error", (error) => resolve({ shard, code: null, text: String(error) }));
+    child.on("exit", (code) => resolve({ shard, code, text }));
+  });
+}
+
+function describe({ shard, code, text }: Run): object {
+  const lines = text.split("\n").filter((line) => /error|race|hazard|FAIL|invalid|SUMMARY/i.test(line));
+  return { shard, code: code ?? `none: not started, or longer than ${MOST_SECONDS} s`, lines: lines.slice(0, 6).map((line) => line.slice(0, 240)) };
+}
