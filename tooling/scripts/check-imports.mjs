@@ -10,7 +10,7 @@ import { root } from "./pnpm.mjs";
 import { workspacePackages } from "./workspace.mjs";
 
 const contracts = ["@infllm/tensor", "@infllm/block-selection", "@infllm/attention"];
-/** Workspace packages that each package's sources may import. Tests and build files may import anything declared. */
+/** Workspace packages that each package's sources may import. Tests, build files and checks for a GPU machine may import anything declared. */
 const allowed = {
   "@infllm/tensor": [],
   "@infllm/block-selection": ["@infllm/tensor"],
@@ -34,7 +34,7 @@ function packageProblems({ folder, manifest }) {
   const production = { ...manifest.dependencies, ...manifest.peerDependencies };
   const everything = { ...production, ...manifest.devDependencies };
   return sourceFiles(folder).flatMap((file) => {
-    const isTest = /\.test\.ts$|\/test\/|tsup\.config\.ts$|\/scripts\//.test(file);
+    const isTest = /\.test\.ts$|\/test\/|tsup\.config\.ts$|\/(?:scripts|gpu)\//.test(file);
     return importsOf(file).flatMap((specifier) => {
       const name = packageName(specifier);
       const where = relative(root, file);

@@ -1,4 +1,4 @@
-/** Times one layer's ops through Node at the shape the issue of speed is about: 32 query heads, 2 KV heads, head_dim 128. */
+/** Times one layer's ops through Node: 32 query heads, 2 KV heads, head_dim 128. */
 import { BatchState, KvCache } from "@infllm/attention";
 import { cudaBackend } from "@infllm/backend-cuda";
 import type { CudaBackend } from "@infllm/backend-cuda";
