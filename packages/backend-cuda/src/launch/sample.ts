@@ -2,10 +2,10 @@ import type { SampleArgs } from "@infllm/tensor";
 import { rowsOf } from "../checks.ts";
 import type { KernelArgs } from "../kernel-args.ts";
 import type { Machine } from "../machine.ts";
+import { CLUSTER } from "./clusters.ts";
 
 /** Fixed in the kernels. */
 const THREADS = 1024;
-const CLUSTER = 16;
 const SHARED_BYTES = 68 * 1024;
 /** Below this a block of threads is as fast alone. */
 const FEWEST_LOGITS = 4096;
@@ -29,9 +29,10 @@ export function sample(machine: Machine, { logits, settings, out }: SampleArgs):
       .i32(input.columns);
   const size = { block: [THREADS], overlap: true } as const;
   const shared = clusterBytes(input.columns);
-  const spread = input.columns >= FEWEST_LOGITS && input.rows <= MOST_ROWS && shared <= machine.device.sharedBytes;
-  if (machine.runsHopperCode && spread) {
-    machine.launch("sample_cluster", { ...size, grid: [CLUSTER * input.rows], shared, cluster: CLUSTER }, pack);
+  const spread = { ...size, grid: [CLUSTER * input.rows], shared, cluster: CLUSTER } as const;
+  const pays = input.columns >= FEWEST_LOGITS && input.rows <= MOST_ROWS && shared <= machine.device.sharedBytes;
+  if (pays && machine.clusters("sample_cluster", { ...spread, overlap: false }) > 0) {
+    machine.launch("sample_cluster", spread, pack);
   } else {
     machine.launch("sample", { ...size, grid: [input.rows], shared: SHARED_BYTES }, pack);
   }
