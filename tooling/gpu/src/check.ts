@@ -78,6 +78,7 @@ export async function checkShard(activation: Activation, shard: number, shards: 
   const report = (outcome: Outcome): void => {
     outcomes.push(outcome);
     if (outcome.error !== undefined) console.log(`FAIL ${outcome.name}\n     ${outcome.error.slice(0, 600)}`);
+    else if (!process.send) console.log(`ok ${outcome.name}`);
   };
   await runCases({ report, stop: lost, wants: (index) => index % shards === shard });
   const result: ShardReport = { outcomes, allocationsAfterClose: backend?.allocations() ?? 0 };

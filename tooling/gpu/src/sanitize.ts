@@ -14,9 +14,17 @@ export async function sanitize(): Promise<{ report: unknown; ok: boolean }> {
   let ok = true;
   for (const tool of TOOLS) {
     const runs = await Promise.all(Array.from({ length: PROCESSES }, (_, shard) => run(tool, shard)));
-    const found = runs.filter(({ code }) => code !== 0);
-    ok &&= found.length === 0;
-    report[tool] = { processes: PROCESSES, randomConfigurations: RANDOM_CASES, clean: runs.length - found.length, found: found.map(describe) };
+    const unfinished = runs.filter(({ code }) => code === null);
+    const found = runs.filter(({ code }) => code !== null && code !== 0);
+    const clean = runs.length - unfinished.length - found.length;
+    ok &&= clean === runs.length;
+    report[tool] = {
+      processes: PROCESSES,
+      randomConfigurations: RANDOM_CASES,
+      clean,
+      found: found.map(describe),
+      unfinished: unfinished.map(({ shard, text }) => ({ shard, mostSeconds: MOST_SECONDS, lastCase: text.split("\n").findLast((line) => line.startsWith("ok ")) })),
+    };
     console.log(JSON.stringify({ tool, ...(report[tool] as object) }));
   }
   return { report, ok };
@@ -36,12 +44,12 @@ function run(tool: string, shard: number): Promise<Run> {
     const child = spawn("compute-sanitizer", args, { env, timeout: MOST_SECONDS * 1000, stdio: ["ignore", "pipe", "pipe"] });
     let text = "";
     for (const stream of [child.stdout, child.stderr]) stream.on("data", (data: Buffer) => (text += data.toString()));
-    child.on("error", (error) => resolve({ shard, code: null, text: String(error) }));
+    child.on("error", (error) => resolve({ shard, code: -1, text: String(error) }));
     child.on("exit", (code) => resolve({ shard, code, text }));
   });
 }
 
 function describe({ shard, code, text }: Run): object {
   const lines = text.split("\n").filter((line) => /error|race|hazard|FAIL|invalid|SUMMARY/i.test(line));
-  return { shard, code: code ?? `none: not started, or longer than ${MOST_SECONDS} s`, lines: lines.slice(0, 6).map((line) => line.slice(0, 240)) };
+  return { shard, code, lines: lines.slice(0, 6).map((line) => line.slice(0, 240)) };
 }
