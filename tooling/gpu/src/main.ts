@@ -33,21 +33,21 @@ const index = JSON.parse(await readFile(new URL("../data/kernels.json", import.m
   readonly units: readonly { readonly name: string; readonly hash: string }[];
 };
 const kernels = Object.fromEntries(index.units.map(({ name, hash }) => [name, hash]));
-const record: Record<string, unknown> = {
-  ...(await earlierParts()),
+const machine = {
   date: new Date().toISOString().slice(0, 10),
   device: device.name,
   computeCapability: `${device.major}.${device.minor}`,
   driver: device.driverVersion,
-  nvcc: index.nvcc,
-  kernels,
-  unverified: {},
 };
+/** A part run alone is added to the record of the run before, and says itself when and on which GPU it ran. */
+const earlier = await earlierParts();
+const record: Record<string, unknown> = earlier ?? { ...machine, nvcc: index.nvcc, kernels, unverified: {} };
+const later = earlier === undefined || isDeepStrictEqual(machine, pickMachine(earlier)) ? {} : { run: machine };
 let failed = false;
 for (const name of names) {
   try {
     const { report, ok } = await parts[name]();
-    record[name] = report;
+    record[name] = { ...(report as object), ...later };
     failed ||= !ok;
   } catch (error) {
     console.error(error);
@@ -58,8 +58,14 @@ for (const name of names) {
 }
 process.exit(failed ? 1 : 0);
 
-async function earlierParts(): Promise<Record<string, unknown>> {
+/** The repository's record, where it is of the same kernels and not everything is run again. */
+async function earlierParts(): Promise<Record<string, unknown> | undefined> {
+  if (names.length === Object.keys(parts).length) return undefined;
   const file = new URL("../earlier.json", import.meta.url);
-  const earlier = await readFile(file, "utf8").then((text) => JSON.parse(text) as Record<string, unknown>, () => ({}));
-  return isDeepStrictEqual((earlier as { kernels?: unknown }).kernels, kernels) ? earlier : {};
+  const record = await readFile(file, "utf8").then((text) => JSON.parse(text) as Record<string, unknown>, () => undefined);
+  return record !== undefined && isDeepStrictEqual(record["kernels"], kernels) ? record : undefined;
+}
+
+function pickMachine({ date, device, computeCapability, driver }: Record<string, unknown>): object {
+  return { date, device, computeCapability, driver };
 }

@@ -43,13 +43,13 @@ export interface Run {
   report(outcome: Outcome): void;
   /** Ends the run after a case, as a lost device must. */
   stop(): boolean;
-  /** Is this case, by its number, part of the run? */
-  wants(index: number): boolean;
+  /** Is this case, by its number and name, part of the run? */
+  wants(index: number, name: string): boolean;
 }
 
 /** Runs what was registered, and forgets it. */
 export async function runCases({ report, stop, wants }: Run): Promise<void> {
-  const [todo, ends] = [cases.splice(0).filter((_, index) => wants(index)), after.splice(0)];
+  const [todo, ends] = [cases.splice(0).filter(({ name }, index) => wants(index, name)), after.splice(0)];
   for (const { name, body } of todo) {
     const start = performance.now();
     const done = (rest: Partial<Outcome>): void => report({ name, milliseconds: performance.now() - start, ...rest });
