@@ -6,7 +6,7 @@ import { BatchState, KvCache } from "@infllm/attention";
 import { blockBudget, sparseConfig } from "@infllm/block-selection";
 import { fromF32, hostArray, hostTensor, random, toF32 } from "@infllm/tensor";
 import type { DeviceTensor, FloatDType, HostArray } from "@infllm/tensor";
-import type { WebGpuBackend } from "../src/index.ts";
+import type { KernelTime, WebGpuBackend } from "../src/index.ts";
 
 export interface BenchSizes {
   /** Rows, columns and outputs of square products. */
@@ -29,6 +29,8 @@ export interface Timing {
   /** Sum over the launches of one run; absent without timestamps. */
   readonly gpuMs?: number;
   readonly tflops?: number;
+  /** GPU time by kernel. */
+  readonly kernels?: readonly KernelTime[];
 }
 
 /** Prints a line for each, and returns them. */
@@ -135,7 +137,7 @@ async function layer(backend: WebGpuBackend, length: number, sizes: BenchSizes, 
   const { select, sparse, dense } = ops(1);
   for (const [what, work] of [["dense", [dense]], ["sparse, selection included", [select, sparse]]] as const) {
     const step = backend.record(() => work.forEach((op) => op()));
-    add(await time(backend, `decode, ${what}, ${name}`, () => step.run(), 50));
+    add(await time(backend, `decode, ${what}, ${name}`, () => step.run(), 9, undefined, STEPS));
     step.release();
   }
   state.release();
@@ -143,25 +145,36 @@ async function layer(backend: WebGpuBackend, length: number, sizes: BenchSizes, 
   cache.close();
 }
 
-async function time(backend: WebGpuBackend, what: string, work: () => void, repeats: number, operations?: number): Promise<Timing> {
-  work();
-  await backend.sync();
+/** Steps of decoding between two waits, as a model's layers follow each other. */
+const STEPS = 20;
+/** GPUs idle at a fraction of their clock, and take this long to leave it. */
+const WARM_MILLISECONDS = 700;
+
+async function time(backend: WebGpuBackend, what: string, once: () => void, repeats: number, operations?: number, count = 1): Promise<Timing> {
+  const work = (): void => {
+    for (let i = 0; i < count; i++) once();
+  };
+  const warm = performance.now();
+  do {
+    work();
+    await backend.sync();
+  } while (performance.now() - warm < WARM_MILLISECONDS);
   const times: number[] = [];
   for (let i = 0; i < repeats; i++) {
     const start = performance.now();
     work();
     await backend.sync();
-    times.push(performance.now() - start);
+    times.push((performance.now() - start) / count);
   }
   times.sort((a, b) => a - b);
   const wallMs = times[times.length >> 1] ?? NaN;
-  const gpuMs = backend.device.features.includes("timestamp-query")
-    ? (await backend.profile(work)).reduce((sum, { milliseconds }) => sum + milliseconds, 0)
-    : undefined;
+  const kernels = backend.device.features.includes("timestamp-query") ? await backend.profile(once) : undefined;
+  const gpuMs = kernels?.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
   return {
     what,
     wallMs: rounded(wallMs),
     ...(gpuMs === undefined ? {} : { gpuMs: rounded(gpuMs) }),
+    ...(kernels === undefined || kernels.length < 2 ? {} : { kernels: kernels.map((each) => ({ ...each, milliseconds: rounded(each.milliseconds) })) }),
     ...(operations === undefined ? {} : { tflops: rounded(operations / (gpuMs ?? wallMs) / 1e9) }),
   };
 }

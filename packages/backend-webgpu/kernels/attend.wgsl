@@ -37,7 +37,7 @@ struct Params {
 override STEPS: u32 = (HEAD_DIM + 63u) / 64u;
 // Values staged at a time.
 override VALUE_KEYS: u32 = 8u;
-override STAGED: u32 = max(TILE_ROWS * 8u + 512u, TILE_ROWS * 16u + VALUE_KEYS * 16u * STEPS);
+override STAGED: u32 = max(TILE_STAGED, TILE_ROWS * 16u + VALUE_KEYS * 16u * STEPS);
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> q: array<Element4>;
@@ -53,15 +53,15 @@ var<workgroup> staged: array<vec4f, STAGED>;
 
 const LOWEST = -1e30;
 
-// The sequence's first entry of the page table, its cached tokens, the tile's list of blocks, the first key of the tile.
+// The sequence's first entry of the page table, its cached tokens, the tile's list of blocks.
 var<private> pages: u32;
 var<private> cached: i32;
 var<private> list: u32;
-var<private> first_key: u32;
 
-// The token that key `index` of the tile is; negative where there is none.
-fn token_at(index: u32) -> i32 {
-  let key = first_key + index;
+// The tokens that the tile's keys are, for queries to tell which they may see; -1: none.
+var<workgroup> key_tokens: array<i32, 2u * KEYS>;
+
+fn token_at(key: u32) -> i32 {
   if params.budget == 0u {
     return i32(key);
   }
@@ -73,39 +73,109 @@ fn token_at(index: u32) -> i32 {
   return select(block * i32(params.block_size) + i32(key % params.block_size), -1, block < 0);
 }
 
-// Where the numbers of a token begin, in fours; negative where it is not cached.
-fn place_of(token: i32) -> i32 {
+fn key_place(key: u32, at: u32) -> i32 {
+  let token = token_at(key);
+  key_tokens[at] = token;
   if token < 0 || token >= cached {
     return -1;
   }
-  let block = u32(token) / params.block_size;
-  let slot = u32(token) % params.block_size;
-  let page = u32(page_table[pages + block]);
-  return i32(((page * params.kv_heads + tile.kv_head) * params.block_size + slot) * fours());
+  let page = u32(page_table[pages + u32(token) / params.block_size]);
+  return i32(((page * params.kv_heads + tile.kv_head) * params.block_size + u32(token) % params.block_size) * fours());
 }
 
-fn query4(row: u32, column4: u32) -> vec4f {
+fn query_place(row: u32) -> i32 {
   if !has_query(row) {
-    return vec4f();
+    return -1;
   }
-  let at = params.q_start4 + token_of(row) * params.q_stride4 + head_of(row) * fours() + column4;
+  return i32(params.q_start4 + token_of(row) * params.q_stride4 + head_of(row) * fours());
+}
+
+fn query4(at: u32) -> vec4f {
   return params.scale * vec4f(q[at]);
 }
 
-fn key4(key: u32, column4: u32) -> vec4f {
-  let place = place_of(token_at(key));
-  if place < 0 {
-    return vec4f();
+fn key4(at: u32) -> vec4f {
+  return from_cache(keys[at]);
+}
+
+// Item i of the values of the keys from `first` in `key_places` on: its column4 is i % fours().
+fn value_item(i: u32, first: u32) -> vec4f {
+  let item = min(i, VALUE_KEYS * fours() - 1u);
+  let place = key_places[first + item / fours()];
+  return select(vec4f(), from_cache(values[u32(max(place, 0)) + item % fours()]), place >= 0);
+}
+
+fn stage_value(i: u32, value: vec4f) {
+  if i < VALUE_KEYS * fours() {
+    staged[TILE_ROWS * 16u + i] = value;
   }
-  return from_cache(keys[u32(place) + column4]);
 }
 
-fn weighted(w: vec4f, v0: vec4f, v1: vec4f, v2: vec4f, v3: vec4f, sum: vec4f) -> vec4f {
-  return fma(vec4f(w.w), v3, fma(vec4f(w.z), v2, fma(vec4f(w.y), v1, fma(vec4f(w.x), v0, sum))));
+// Four columns of four neighbouring keys' values, from staged.
+fn four_values(at: u32, column4: u32) -> mat4x4f {
+  if HEAD_DIM == 0u && column4 >= fours() {
+    return mat4x4f();
+  }
+  return mat4x4f(staged[at], staged[at + fours()], staged[at + 2u * fours()], staged[at + 3u * fours()]);
 }
 
-fn weight_slot(row: u32, key4: u32) -> u32 {
-  return key4 * TILE_ROWS + (row ^ (key4 & 3u));
+// Weights of a quad's queries for four neighbouring keys, a column each.
+fn four_weights(at: u32) -> mat4x4f {
+  return mat4x4f(staged[at], staged[at + DOWN], staged[at + 2u * DOWN], staged[at + 3u * DOWN]);
+}
+
+fn weighted(w: mat4x4f, v: mat4x4f, sums: mat4x4f) -> mat4x4f {
+  return mat4x4f(mixed(w[0], v, sums[0]), mixed(w[1], v, sums[1]), mixed(w[2], v, sums[2]), mixed(w[3], v, sums[3]));
+}
+
+fn mixed(w: vec4f, v: mat4x4f, sum: vec4f) -> vec4f {
+  return fma(vec4f(w.w), v[3], fma(vec4f(w.z), v[2], fma(vec4f(w.y), v[1], fma(vec4f(w.x), v[0], sum))));
+}
+
+fn faded(result: mat4x4f, fade: vec4f) -> mat4x4f {
+  return mat4x4f(result[0] * fade[0], result[1] * fade[1], result[2] * fade[2], result[3] * fade[3]);
+}
+
+// Positions of a quad's queries, beginning with `r`; -1: none.
+fn positions(first: i32, down: u32, r: u32) -> vec4i {
+  let row = vec4u(row_of(down, r), row_of(down, r + 1u), row_of(down, r + 2u), row_of(down, r + 3u));
+  return select(vec4i(-1), vec4i(first) + vec4i(row / tile.heads), row < vec4u(tile.count * tile.heads));
+}
+
+// Scores of keys that a query sees; the others' become the lowest.
+fn masked(scores: mat4x4f, tokens: vec4i, position: vec4i) -> mat4x4f {
+  return mat4x4f(
+    seen(scores[0], tokens, position[0]),
+    seen(scores[1], tokens, position[1]),
+    seen(scores[2], tokens, position[2]),
+    seen(scores[3], tokens, position[3]),
+  );
+}
+
+fn seen(scores: vec4f, tokens: vec4i, position: i32) -> vec4f {
+  return select(vec4f(LOWEST), scores, (tokens >= vec4i(0)) & (tokens <= vec4i(position)));
+}
+
+// Writes a step's columns of a quad's queries, or of the part of them that these keys give.
+fn finish(thread: u32, r: u32, part: u32, step: u32, result: mat4x4f, largest: vec4f, sum: vec4f) {
+  let column4 = thread % ACROSS + 16u * step;
+  if column4 >= fours() {
+    return;
+  }
+  for (var i = 0u; i < 4u; i++) {
+    let row = row_of(thread / ACROSS, r + i);
+    if has_query(row) {
+      if params.parts == 1u {
+        out[params.out_start4 + token_of(row) * params.out_stride4 + head_of(row) * fours() + column4] = Element4(result[i] / sum[i]);
+      } else {
+        let to = ((token_of(row) * params.heads + head_of(row)) * params.parts + part) * (fours() + 1u);
+        partial[to + column4] = result[i];
+        if column4 == 0u {
+          partial[to + fours()] = vec4f(largest[i], sum[i], 0.0, 0.0);
+        }
+      }
+    }
+  }
 }
 
 @compute @workgroup_size(THREADS)
@@ -142,101 +212,109 @@ fn attend(about: vec4i, last: i32, part: u32, thread: u32) {
   let tiles = (tokens + KEYS - 1u) / KEYS;
   let share = (tiles + params.parts - 1u) / params.parts;
 
-  // Positions of the invocation's four queries; -1: none.
-  var position = vec4i(-1);
-  for (var r = 0u; r < 4u; r++) {
-    if has_query(4u * down + r) {
-      position[r] = about.y + i32(token_of(4u * down + r) - tile.first);
-    }
-  }
-  var largest = vec4f(LOWEST);
-  var sum = vec4f();
-  var result: array<array<vec4f, 4>, 4>;
+  let position_a = positions(about.y, down, 0u);
+  let position_b = positions(about.y, down, 4u);
+  var largest = RowNumbers(vec4f(LOWEST), vec4f(LOWEST));
+  var sum: RowNumbers;
+  // Of a quad's queries, fours of the head across, across + 16, …
+  var result_a0: mat4x4f;
+  var result_a1: mat4x4f;
+  var result_a2: mat4x4f;
+  var result_a3: mat4x4f;
+  var result_b0: mat4x4f;
+  var result_b1: mat4x4f;
+  place_queries(thread);
+  place_keys(thread, part * share * KEYS, 0u);
+  var slot = 0u;
 
   for (var at = part * share; at < min(tiles, (part + 1u) * share); at++) {
-    first_key = at * KEYS;
-    var scores = score_tile(thread);
+    var scores = score_tile(thread, slot);
+    place_keys(thread, (at + 1u) * KEYS, 1u - slot);
 
-    let tokens4 = vec4i(token_at(4u * across), token_at(4u * across + 1u), token_at(4u * across + 2u), token_at(4u * across + 3u));
-    var seen: array<vec4<bool>, 4>;
-    var most = vec4f(LOWEST);
-    for (var r = 0u; r < 4u; r++) {
-      seen[r] = (tokens4 >= vec4i(0)) & (tokens4 <= vec4i(position[r]));
-      scores[r] = select(vec4f(LOWEST), scores[r], seen[r]);
-      most[r] = max(max(scores[r].x, scores[r].y), max(scores[r].z, scores[r].w));
+    let own = slot * KEYS + 4u * across;
+    let tokens = vec4i(key_tokens[own], key_tokens[own + 1u], key_tokens[own + 2u], key_tokens[own + 3u]);
+    scores.a = masked(scores.a, tokens, position_a);
+    var most = RowNumbers(max(largest.a, most_of(scores.a)), largest.b);
+    if QUADS > 1u {
+      scores.b = masked(scores.b, tokens, position_b);
+      most.b = max(largest.b, most_of(scores.b));
     }
-    exchanged[exchange_slot(thread)] = most;
-    workgroupBarrier();
-    most = max(largest, largest_across(thread));
-    let fade = exp2(largest - most);
+    most = largest_across(thread, most);
+    // A query that has seen nothing yet has weights of 0.
+    let fade_a = exp2(largest.a - most.a);
+    let weights_a = weights_of(scores.a, most.a, LOWEST);
+    stage_quad(thread, 0u, weights_a);
+    sum.a = sum.a * fade_a + sum_of(weights_a);
+    result_a0 = faded(result_a0, fade_a);
+    if STEPS > 1u {
+      result_a1 = faded(result_a1, fade_a);
+    }
+    if STEPS > 2u {
+      result_a2 = faded(result_a2, fade_a);
+      result_a3 = faded(result_a3, fade_a);
+    }
+    if QUADS > 1u {
+      let fade_b = exp2(largest.b - most.b);
+      let weights_b = weights_of(scores.b, most.b, LOWEST);
+      stage_quad(thread, 4u, weights_b);
+      sum.b = sum.b * fade_b + sum_of(weights_b);
+      result_b0 = faded(result_b0, fade_b);
+      result_b1 = faded(result_b1, fade_b);
+    }
     largest = most;
-    sum *= fade;
-    for (var r = 0u; r < 4u; r++) {
-      let weight = select(vec4f(), exp2(scores[r] - vec4f(most[r])), seen[r]);
-      sum[r] += weight.x + weight.y + weight.z + weight.w;
-      staged[weight_slot(4u * down + r, across)] = weight;
-      for (var step = 0u; step < STEPS; step++) {
-        result[r][step] *= fade[r];
-      }
-    }
 
     for (var first = 0u; first < params.keys; first += VALUE_KEYS) {
       workgroupBarrier();
-      for (var i = thread; i < VALUE_KEYS * fours(); i += THREADS) {
-        let place = place_of(token_at(first + i / fours()));
-        var value = vec4f();
-        if place >= 0 {
-          value = from_cache(values[u32(place) + i % fours()]);
-        }
-        staged[TILE_ROWS * 16u + i] = value;
+      for (var i = thread; i < VALUE_KEYS * fours(); i += 4u * THREADS) {
+        let v0 = value_item(i, slot * KEYS + first);
+        let v1 = value_item(i + THREADS, slot * KEYS + first);
+        let v2 = value_item(i + 2u * THREADS, slot * KEYS + first);
+        let v3 = value_item(i + 3u * THREADS, slot * KEYS + first);
+        stage_value(i, v0);
+        stage_value(i + THREADS, v1);
+        stage_value(i + 2u * THREADS, v2);
+        stage_value(i + 3u * THREADS, v3);
       }
       workgroupBarrier();
       for (var key = 0u; key < VALUE_KEYS; key += 4u) {
-        let w0 = staged[weight_slot(4u * down, (first + key) / 4u)];
-        let w1 = staged[weight_slot(4u * down + 1u, (first + key) / 4u)];
-        let w2 = staged[weight_slot(4u * down + 2u, (first + key) / 4u)];
-        let w3 = staged[weight_slot(4u * down + 3u, (first + key) / 4u)];
-        for (var step = 0u; step < STEPS; step++) {
-          let column4 = across + 16u * step;
-          if column4 < fours() {
-            let origin = TILE_ROWS * 16u + key * fours() + column4;
-            let v0 = staged[origin];
-            let v1 = staged[origin + fours()];
-            let v2 = staged[origin + 2u * fours()];
-            let v3 = staged[origin + 3u * fours()];
-            result[0][step] = weighted(w0, v0, v1, v2, v3, result[0][step]);
-            result[1][step] = weighted(w1, v0, v1, v2, v3, result[1][step]);
-            result[2][step] = weighted(w2, v0, v1, v2, v3, result[2][step]);
-            result[3][step] = weighted(w3, v0, v1, v2, v3, result[3][step]);
+        let origin = TILE_ROWS * 16u + key * fours() + across;
+        let weights = (first + key) / 4u * TILE_ROWS + down;
+        let v0 = four_values(origin, across);
+        let w_a = four_weights(weights);
+        result_a0 = weighted(w_a, v0, result_a0);
+        if STEPS > 1u {
+          let v1 = four_values(origin + 16u, across + 16u);
+          result_a1 = weighted(w_a, v1, result_a1);
+          if QUADS > 1u {
+            let w_b = four_weights(weights + 4u * DOWN);
+            result_b0 = weighted(w_b, v0, result_b0);
+            result_b1 = weighted(w_b, v1, result_b1);
           }
+        } else if QUADS > 1u {
+          result_b0 = weighted(four_weights(weights + 4u * DOWN), v0, result_b0);
+        }
+        if STEPS > 2u {
+          result_a2 = weighted(w_a, four_values(origin + 32u, across + 32u), result_a2);
+          result_a3 = weighted(w_a, four_values(origin + 48u, across + 48u), result_a3);
         }
       }
     }
+    slot = 1u - slot;
   }
 
-  workgroupBarrier();
-  exchanged[exchange_slot(thread)] = sum;
-  workgroupBarrier();
-  sum = sum_across(thread);
-  workgroupBarrier();
-  for (var r = 0u; r < 4u; r++) {
-    let row = 4u * down + r;
-    if has_query(row) {
-      let index = (token_of(row) * params.heads + head_of(row)) * params.parts + part;
-      for (var step = 0u; step < STEPS; step++) {
-        let column4 = across + 16u * step;
-        if column4 < fours() {
-          if params.parts == 1u {
-            let to = params.out_start4 + token_of(row) * params.out_stride4 + head_of(row) * fours() + column4;
-            out[to] = Element4(result[r][step] / sum[r]);
-          } else {
-            partial[index * (fours() + 1u) + column4] = result[r][step];
-          }
-        }
-      }
-      if params.parts > 1u && across == 0u {
-        partial[index * (fours() + 1u) + fours()] = vec4f(largest[r], sum[r], 0.0, 0.0);
-      }
+  sum = sum_across(thread, sum);
+  finish(thread, 0u, part, 0u, result_a0, largest.a, sum.a);
+  if STEPS > 1u {
+    finish(thread, 0u, part, 1u, result_a1, largest.a, sum.a);
+  }
+  if STEPS > 2u {
+    finish(thread, 0u, part, 2u, result_a2, largest.a, sum.a);
+    finish(thread, 0u, part, 3u, result_a3, largest.a, sum.a);
+  }
+  if QUADS > 1u {
+    finish(thread, 4u, part, 0u, result_b0, largest.b, sum.b);
+    if STEPS > 1u {
+      finish(thread, 4u, part, 1u, result_b1, largest.b, sum.b);
     }
   }
 }

@@ -1,24 +1,6 @@
 // out = x · weightᵀ + bias for up to 8 rows: every weight is read once. 16 invocations share an output, OUTPUTS outputs a
 // workgroup.
-// uses: <weight> fma4
-
-struct Params {
-  rows: u32,
-  columns: u32,
-  outputs: u32,
-  weight_pitch: u32,
-  x_start4: u32,
-  x_stride4: u32,
-  out_start: u32,
-  out_stride: u32,
-  bias_start: u32,
-  has_bias: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<Element4>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<Result>;
+// uses: <weight> linear-params fma4
 
 // Rows that the sums are kept for.
 override ROWS: u32 = 8u;
@@ -68,10 +50,7 @@ fn main(
       for (var l = 0u; l < LANES; l++) {
         sum += partial[row * THREADS + i % OUTPUTS * LANES + l];
       }
-      if params.has_bias != 0u {
-        sum += bias[params.bias_start + to];
-      }
-      out[params.out_start + row * params.out_stride + to] = Result(sum);
+      store(row, to, sum);
     }
   }
 }

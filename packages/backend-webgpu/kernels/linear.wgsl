@@ -1,24 +1,7 @@
-// out = x · weightᵀ + bias where `linear-tile` would have too few tiles for the GPU: tiles of 64 rows by 64 outputs, four by four an invocation, 32 columns at a time.
-// x is read in fours; what lies past a row's columns is ignored. Workgroups: outputs, rows.
-// uses: <weight> fma4
-
-struct Params {
-  rows: u32,
-  columns: u32,
-  outputs: u32,
-  weight_pitch: u32,
-  x_start4: u32,
-  x_stride4: u32,
-  out_start: u32,
-  out_stride: u32,
-  bias_start: u32,
-  has_bias: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> x: array<Element4>;
-@group(0) @binding(3) var<storage, read> bias: array<f32>;
-@group(0) @binding(4) var<storage, read_write> out: array<Result>;
+// out = x · weightᵀ + bias where `linear-tile` would have too few tiles for the GPU, or workgroups too little memory for it:
+// tiles of 64 rows by 64 outputs, four by four an invocation, 32 columns at a time. x is read in fours; what lies past a
+// row's columns is ignored. Workgroups: outputs, rows.
+// uses: <weight> linear-fours fma4
 
 const TILE = 64u;
 const SLICE = 8u;
@@ -34,21 +17,6 @@ fn slot(index: u32, column4: u32) -> u32 {
   return column4 * TILE + (index ^ column4);
 }
 
-fn input4(row: u32, column4: u32) -> vec4f {
-  if row >= params.rows || 4u * column4 >= params.columns {
-    return vec4f();
-  }
-  let values = vec4f(x[params.x_start4 + row * params.x_stride4 + column4]);
-  return select(vec4f(), values, vec4u(4u * column4) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.columns));
-}
-
-fn matrix4(output: u32, column4: u32) -> vec4f {
-  if output >= params.outputs || 4u * column4 >= params.columns {
-    return vec4f();
-  }
-  return weight4(output, column4);
-}
-
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
   let across = thread % ACROSS;
@@ -60,8 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     workgroupBarrier();
     for (var i = thread; i < TILE * SLICE; i += THREADS) {
       let to = slot(i / SLICE, i % SLICE);
-      inputs[to] = input4(first_row + i / SLICE, first + i % SLICE);
-      matrix[to] = matrix4(first_output + i / SLICE, first + i % SLICE);
+      inputs[to] = last_input4(first_row + i / SLICE, first + i % SLICE);
+      matrix[to] = last_matrix4(first_output + i / SLICE, first + i % SLICE);
     }
     workgroupBarrier();
     for (var column4 = 0u; column4 < SLICE; column4++) {
@@ -79,14 +47,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   for (var r = 0u; r < 4u; r++) {
     let row = first_row + 4u * down + r;
     for (var i = 0u; i < 4u; i++) {
-      let output = first_output + across + 16u * i;
-      if row < params.rows && output < params.outputs {
-        var sum = sums[r][i];
-        if params.has_bias != 0u {
-          sum += bias[params.bias_start + output];
-        }
-        out[params.out_start + row * params.out_stride + output] = Result(sum);
-      }
+      store(row, first_output + across + 16u * i, sums[r][i]);
     }
   }
 }

@@ -1,70 +1,18 @@
 // Pass 2 of selection: 2^(score - LSE) of each fine window, summed over the heads of a group, and its maximum over the
 // windows of each block. Workgroups: tile of tokens, KV head, run of BLOCKS blocks. Blocks that no row of the tile sees a
 // window of are not written: `select-blocks` knows their score.
-// uses: <cache> score-tile query-tile windows
+// uses: <cache> window-tile
 
-struct Params {
-  rows: u32,
-  first_row: u32,
-  heads: u32,
-  kv_heads: u32,
-  group: u32,
-  tokens: u32,
-  chunks: u32,
-  head_dim: u32,
-  block_size: u32,
-  size: u32,
-  stride: u32,
-  slots: u32,
-  q_start4: u32,
-  q_stride4: u32,
-  pages_start: u32,
-  pages_stride: u32,
-  scale: f32,
-  // Of `normal`.
-  parts: u32,
-  // Of a row of `scored`.
-  blocks: u32,
-}
-
-// Blocks that a workgroup scores; with 4 windows a block, 15 and the window before them are 61 of a tile's 64 keys.
-override BLOCKS: u32 = 15u;
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<Element4>;
-@group(0) @binding(2) var<storage, read> rows: array<vec4i>;
-@group(0) @binding(3) var<storage, read> page_table: array<i32>;
-@group(0) @binding(4) var<storage, read> keys: array<CacheVector>;
 @group(0) @binding(5) var<storage, read> normal: array<vec2f>;
 // [rows, kv_heads, blocks]: bits of the scores.
 @group(0) @binding(6) var<storage, read_write> scored: array<u32>;
 
-override STAGED: u32 = max(TILE_ROWS * 8u + 512u, TILE_ROWS * 16u);
-var<workgroup> staged: array<vec4f, STAGED>;
-
-var<private> pages: u32;
-var<private> windows: u32;
-var<private> first_key: u32;
+// Blocks that a workgroup scores; with 4 windows a block, 15 and the window before them are 61 of a tile's 64 keys.
+override BLOCKS: u32 = 15u;
+override STAGED: u32 = max(TILE_STAGED, TILE_ROWS * 16u);
 
 // Larger scores tie, as the contract allows; their sum over a group stays finite.
 const MOST_EXPONENT = 121.0;
-
-fn query4(row: u32, column4: u32) -> vec4f {
-  if !has_query(row) {
-    return vec4f();
-  }
-  return params.scale * vec4f(q[params.q_start4 + token_of(row) * params.q_stride4 + head_of(row) * fours() + column4]);
-}
-
-fn key4(key: u32, column4: u32) -> vec4f {
-  if first_key + key >= windows {
-    return vec4f();
-  }
-  let end = (first_key + key) * params.stride + params.size - 1u;
-  let page = u32(page_table[pages + end / params.block_size]);
-  let slot = end % params.block_size / params.stride;
-  return from_cache(keys[((page * params.kv_heads + tile.kv_head) * params.slots + slot) * fours() + column4]);
-}
 
 // The largest score of a query, and one over the sum of 2^(score - largest), 0 for no sum, put together from its parts.
 fn normaliser_of(row: u32) -> vec2f {
@@ -76,6 +24,24 @@ fn normaliser_of(row: u32) -> vec2f {
     total = vec2f(largest, total.y * exp2(total.x - largest) + next.y * exp2(next.x - largest));
   }
   return vec2f(total.x, select(0.0, 1.0 / total.y, total.y > 0.0));
+}
+
+// 2^(score - LSE) of a quad's scores, beginning with query `r`; 0 for rows without a query.
+fn normalised(scores: mat4x4f, down: u32, r: u32) -> mat4x4f {
+  return mat4x4f(
+    normalised4(scores[0], row_of(down, r)),
+    normalised4(scores[1], row_of(down, r + 1u)),
+    normalised4(scores[2], row_of(down, r + 2u)),
+    normalised4(scores[3], row_of(down, r + 3u)),
+  );
+}
+
+fn normalised4(scores: vec4f, row: u32) -> vec4f {
+  if !has_query(row) {
+    return vec4f();
+  }
+  let normaliser = normaliser_of(row);
+  return exp2(min(scores - vec4f(normaliser.x), vec4f(MOST_EXPONENT))) * normaliser.y;
 }
 
 @compute @workgroup_size(THREADS)
@@ -104,27 +70,26 @@ fn score(about: vec4i, last: i32, first_block: u32, thread: u32) {
   let all = window_count(last + 1, params.size, params.stride);
   windows = all;
   let end = min(all, (first_block + BLOCKS) * per_block);
-  // Of this invocation's (token, block) pairs.
-  var best: array<f32, 4>;
+  // Of this invocation's (token, block) pairs; a tile has at most 4 * QUADS * THREADS.
+  var best: array<f32, 8>;
   for (var first = max(first_block * per_block, 1u) - 1u; first < end; first += KEYS) {
-    first_key = first;
-    var sums: array<vec4f, 4>;
+    workgroupBarrier();
+    place_keys(thread, first, 0u);
+    // Of this invocation's (token, four windows) pairs.
+    var sums: array<vec4f, 8>;
     for (var chunk = 0u; chunk < params.chunks; chunk++) {
       tile.head = chunk * TILE_ROWS;
       tile.heads = min(TILE_ROWS, params.group - tile.head);
-      let scores = score_tile(thread);
+      place_queries(thread);
+      let scores = score_tile(thread, 0u);
       workgroupBarrier();
-      for (var r = 0u; r < 4u; r++) {
-        let row = 4u * (thread / ACROSS) + r;
-        var weight = vec4f();
-        if has_query(row) {
-          let normaliser = normaliser_of(row);
-          weight = exp2(min(scores[r] - vec4f(normaliser.x), vec4f(MOST_EXPONENT))) * normaliser.y;
-        }
-        staged[thread % ACROSS * TILE_ROWS + row] = weight;
+      let down = thread / ACROSS;
+      stage_quad(thread, 0u, normalised(scores.a, down, 0u));
+      if QUADS > 1u {
+        stage_quad(thread, 4u, normalised(scores.b, down, 4u));
       }
       workgroupBarrier();
-      for (var step = 0u; step < 4u; step++) {
+      for (var step = 0u; step < 4u * QUADS; step++) {
         let pair = step * THREADS + thread;
         if pair < tile.count * 16u {
           let origin = pair % 16u * TILE_ROWS + pair / 16u * tile.heads;
@@ -135,25 +100,25 @@ fn score(about: vec4i, last: i32, first_block: u32, thread: u32) {
       }
     }
     workgroupBarrier();
-    for (var step = 0u; step < 4u; step++) {
+    for (var step = 0u; step < 4u * QUADS; step++) {
       staged[step * THREADS + thread] = sums[step];
     }
     workgroupBarrier();
-    for (var step = 0u; step < 4u; step++) {
+    for (var step = 0u; step < 4u * QUADS; step++) {
       let pair = step * THREADS + thread;
       if pair < tile.count * BLOCKS {
         let token = pair / BLOCKS;
         let visible = window_count(about.y + i32(token) + 1, params.size, params.stride);
         let origin = (first_block + pair % BLOCKS) * per_block;
-        let stop = min(min(visible, origin + per_block), first_key + KEYS);
-        for (var window = max(max(origin, 1u) - 1u, first_key); window < stop; window++) {
-          let index = window - first_key;
+        let stop = min(min(visible, origin + per_block), first + KEYS);
+        for (var window = max(max(origin, 1u) - 1u, first); window < stop; window++) {
+          let index = window - first;
           best[step] = max(best[step], staged[token * 16u + index / 4u][index % 4u]);
         }
       }
     }
   }
-  for (var step = 0u; step < 4u; step++) {
+  for (var step = 0u; step < 4u * QUADS; step++) {
     let pair = step * THREADS + thread;
     if pair < tile.count * BLOCKS {
       let token = pair / BLOCKS;

@@ -1,62 +1,13 @@
 // Pass 1 of selection: for each query the largest score over the windows it sees of the level that normalises, and the sum
 // of 2^(score - largest); 0 where it sees none. Workgroups: tile, KV head, part of the windows.
-// uses: <cache> score-tile query-tile windows
+// uses: <cache> window-tile
 
-struct Params {
-  rows: u32,
-  first_row: u32,
-  heads: u32,
-  kv_heads: u32,
-  group: u32,
-  tokens: u32,
-  chunks: u32,
-  head_dim: u32,
-  block_size: u32,
-  size: u32,
-  stride: u32,
-  slots: u32,
-  q_start4: u32,
-  q_stride4: u32,
-  pages_start: u32,
-  pages_stride: u32,
-  scale: f32,
-  // Parts that the windows are cut into.
-  parts: u32,
-}
-
-@group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<Element4>;
-@group(0) @binding(2) var<storage, read> rows: array<vec4i>;
-@group(0) @binding(3) var<storage, read> page_table: array<i32>;
-@group(0) @binding(4) var<storage, read> keys: array<CacheVector>;
 // [rows, heads, parts]
 @group(0) @binding(5) var<storage, read_write> normal: array<vec2f>;
 
-override STAGED: u32 = TILE_ROWS * 8u + 512u;
-var<workgroup> staged: array<vec4f, STAGED>;
+override STAGED: u32 = TILE_STAGED;
 
 const LOWEST = -1e30;
-
-var<private> pages: u32;
-var<private> windows: u32;
-var<private> first_key: u32;
-
-fn query4(row: u32, column4: u32) -> vec4f {
-  if !has_query(row) {
-    return vec4f();
-  }
-  return params.scale * vec4f(q[params.q_start4 + token_of(row) * params.q_stride4 + head_of(row) * fours() + column4]);
-}
-
-fn key4(key: u32, column4: u32) -> vec4f {
-  if first_key + key >= windows {
-    return vec4f();
-  }
-  let end = (first_key + key) * params.stride + params.size - 1u;
-  let page = u32(page_table[pages + end / params.block_size]);
-  let slot = end % params.block_size / params.stride;
-  return from_cache(keys[((page * params.kv_heads + tile.kv_head) * params.slots + slot) * fours() + column4]);
-}
 
 @compute @workgroup_size(THREADS)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -85,41 +36,65 @@ fn normalise(about: vec4i, last: i32, part: u32, thread: u32) {
   let share = (all + params.parts * KEYS - 1u) / (params.parts * KEYS) * KEYS;
   let end = min(all, (part + 1u) * share);
   windows = all;
-  // Windows that each of the invocation's queries sees.
-  var visible = vec4u();
-  for (var r = 0u; r < 4u; r++) {
-    if has_query(4u * down + r) {
-      visible[r] = window_count(about.y + i32(token_of(4u * down + r) - tile.first) + 1, params.size, params.stride);
-    }
-  }
-  var largest = vec4f(LOWEST);
-  var sum = vec4f();
+  let visible_a = visible_to(about.y, down, 0u);
+  let visible_b = visible_to(about.y, down, 4u);
+  var largest = RowNumbers(vec4f(LOWEST), vec4f(LOWEST));
+  var sum: RowNumbers;
+  place_queries(thread);
+  place_keys(thread, part * share, 0u);
+  var slot = 0u;
   for (var first = part * share; first < end; first += KEYS) {
-    first_key = first;
-    let scores = score_tile(thread);
+    let scores = score_tile(thread, slot);
+    slot = 1u - slot;
+    place_keys(thread, first + KEYS, slot);
     let window = vec4u(first + 4u * across) + vec4u(0u, 1u, 2u, 3u);
-    for (var r = 0u; r < 4u; r++) {
-      let seen = window < vec4u(visible[r]);
-      let masked = select(vec4f(LOWEST), scores[r], seen);
-      let most = max(largest[r], max(max(masked.x, masked.y), max(masked.z, masked.w)));
-      let terms = select(vec4f(), exp2(masked - vec4f(most)), seen);
-      sum[r] = sum[r] * exp2(largest[r] - most) + terms.x + terms.y + terms.z + terms.w;
-      largest[r] = most;
+    let masked_a = masked(scores.a, window, visible_a);
+    let most_a = max(largest.a, most_of(masked_a));
+    sum.a = sum.a * exp2(largest.a - most_a) + sum_of(weights_of(masked_a, most_a, LOWEST));
+    largest.a = most_a;
+    if QUADS > 1u {
+      let masked_b = masked(scores.b, window, visible_b);
+      let most_b = max(largest.b, most_of(masked_b));
+      sum.b = sum.b * exp2(largest.b - most_b) + sum_of(weights_of(masked_b, most_b, LOWEST));
+      largest.b = most_b;
     }
   }
-  workgroupBarrier();
-  exchanged[exchange_slot(thread)] = largest;
-  workgroupBarrier();
-  let most = largest_across(thread);
-  workgroupBarrier();
-  exchanged[exchange_slot(thread)] = sum * exp2(largest - most);
-  workgroupBarrier();
-  let total = sum_across(thread);
-  workgroupBarrier();
-  for (var r = 0u; r < 4u; r++) {
-    if across == 0u && has_query(4u * down + r) {
-      let to = (token_of(4u * down + r) * params.heads + head_of(4u * down + r)) * params.parts + part;
-      normal[to] = vec2f(most[r], total[r]);
+  let most = largest_across(thread, largest);
+  sum = sum_across(thread, RowNumbers(sum.a * exp2(largest.a - most.a), sum.b * exp2(largest.b - most.b)));
+  if across == 0u {
+    finish(down, 0u, part, most.a, sum.a);
+    if QUADS > 1u {
+      finish(down, 4u, part, most.b, sum.b);
+    }
+  }
+}
+
+// Windows that each of a quad's queries sees, beginning with query `r`.
+fn visible_to(first: i32, down: u32, r: u32) -> vec4u {
+  var visible: vec4u;
+  for (var i = 0u; i < 4u; i++) {
+    let row = row_of(down, r + i);
+    if has_query(row) {
+      visible[i] = window_count(first + i32(row / tile.heads) + 1, params.size, params.stride);
+    }
+  }
+  return visible;
+}
+
+fn masked(scores: mat4x4f, window: vec4u, visible: vec4u) -> mat4x4f {
+  return mat4x4f(
+    select(vec4f(LOWEST), scores[0], window < vec4u(visible[0])),
+    select(vec4f(LOWEST), scores[1], window < vec4u(visible[1])),
+    select(vec4f(LOWEST), scores[2], window < vec4u(visible[2])),
+    select(vec4f(LOWEST), scores[3], window < vec4u(visible[3])),
+  );
+}
+
+fn finish(down: u32, r: u32, part: u32, most: vec4f, sum: vec4f) {
+  for (var i = 0u; i < 4u; i++) {
+    let row = row_of(down, r + i);
+    if has_query(row) {
+      normal[(token_of(row) * params.heads + head_of(row)) * params.parts + part] = vec2f(most[i], sum[i]);
     }
   }
 }

@@ -38,6 +38,10 @@ var<workgroup> found: vec2u;
 // Of each invocation's blocks: those above the threshold or forced, and those at it.
 var<workgroup> counts: array<vec2u, THREADS>;
 
+// Keys of the first blocks, which every round reads.
+const KEPT = 2048u;
+var<workgroup> kept: array<u32, KEPT>;
+
 var<private> scores_from: u32;
 // Windows that the row sees, and that exist.
 var<private> seen: u32;
@@ -49,6 +53,35 @@ fn key_of(block: u32) -> u32 {
     return scored[scores_from + block] + 1u;
   }
   return select(0u, 1u, first < existing);
+}
+
+// Keys that are kept, and those past them.
+fn key_at(block: u32) -> u32 {
+  if block < KEPT {
+    return kept[block];
+  }
+  return key_of(block);
+}
+
+// Four loads of an invocation are under way at once.
+fn keep_keys(own: u32, thread: u32) {
+  let last = min(own, KEPT - 1u);
+  for (var block = thread; block <= last; block += 4u * THREADS) {
+    let key0 = key_of(block);
+    let key1 = key_of(min(block + THREADS, last));
+    let key2 = key_of(min(block + 2u * THREADS, last));
+    let key3 = key_of(min(block + 3u * THREADS, last));
+    kept[block] = key0;
+    if block + THREADS <= last {
+      kept[block + THREADS] = key1;
+    }
+    if block + 2u * THREADS <= last {
+      kept[block + 2u * THREADS] = key2;
+    }
+    if block + 3u * THREADS <= last {
+      kept[block + 3u * THREADS] = key3;
+    }
+  }
 }
 
 fn is_forced(block: u32, own: u32) -> bool {
@@ -80,6 +113,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let forced = min(params.init_blocks, first_local) + own + 1u - first_local;
   let free = params.budget - forced;
   // The largest threshold with at least `free` keys at or above it, eight bits at a time.
+  keep_keys(own, thread);
   var threshold = 0u;
   var above = 0u;
   for (var shift = 24; shift >= 0; shift -= 8) {
@@ -88,7 +122,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     workgroupBarrier();
     for (var block = thread; block <= own; block += THREADS) {
-      let key = key_of(block);
+      let key = key_at(block);
       // A shift by 32 is none; the highest bits have no bits above them.
       let same = shift == 24 || (key >> u32(min(shift + 8, 31))) == (threshold >> u32(min(shift + 8, 31)));
       if same && !is_forced(block, own) {
@@ -133,23 +167,18 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let end = min(own + 1u, first + share);
   var mine = vec2u();
   for (var block = first; block < end; block++) {
-    let key = key_of(block);
+    let key = key_at(block);
     if is_forced(block, own) || key > threshold {
       mine.x++;
     } else if key == threshold {
       mine.y++;
     }
   }
-  counts[thread] = mine;
-  workgroupBarrier();
-  var before = vec2u();
-  for (var i = 0u; i < thread; i++) {
-    before += counts[i];
-  }
+  let before = counted_before(thread, mine);
   var tie = before.y;
   var place = before.x + min(ties, before.y);
   for (var block = first; block < end; block++) {
-    let key = key_of(block);
+    let key = key_at(block);
     var taken = is_forced(block, own) || key > threshold;
     if !taken && key == threshold {
       taken = tie < ties;
@@ -160,6 +189,20 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       place++;
     }
   }
+}
+
+// The sum of the counts of the invocations before this one: in each round those twice as far away are added.
+fn counted_before(thread: u32, mine: vec2u) -> vec2u {
+  var sum = mine;
+  for (var away = 1u; away < THREADS; away *= 2u) {
+    counts[thread] = sum;
+    workgroupBarrier();
+    if thread >= away {
+      sum += counts[thread - away];
+    }
+    workgroupBarrier();
+  }
+  return sum - mine;
 }
 
 fn write_pooled(to: u32, cached: u32, thread: u32) {

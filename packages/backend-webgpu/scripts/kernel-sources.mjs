@@ -1,7 +1,7 @@
 /**
  * Puts kernels/ together. A file in kernels/ is an entry point; `// uses: a b` in its head names pieces of
  * kernels/common/ that it needs, and a name in angle brackets (`<cache>`) a family of pieces, of which a variant takes one
- * (`cache-f16.wgsl`, …). Bindings are read off the declarations, so that they are written once.
+ * (`cache-f16.wgsl`, …). `// needs: x` names an extension beyond WGSL's core (`src/variants.ts`). Bindings are read off the declarations, so that they are written once.
  */
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 
 const folder = fileURLToPath(new URL("../kernels/", import.meta.url));
 
-/** `{ kernels: { name: { uses, families, code, bindings } }, pieces: { … } }` */
+/** `{ kernels: { name: { uses, families, needs, code, bindings } }, pieces: { … } }` */
 export function kernelSources() {
   const read = (path) =>
     Object.fromEntries(readdirSync(path).filter((file) => file.endsWith(".wgsl")).sort().map((file) => [stem(file), source(join(path, file))]));
@@ -26,13 +26,15 @@ export function kernelSources() {
 
 function source(path) {
   const code = readFileSync(path, "utf8");
-  const wanted = [...code.matchAll(/^\/\/ uses: (.*)$/gm)].flatMap(([, list]) => list.trim().split(/\s+/));
+  const listed = (word) => [...code.matchAll(new RegExp(`^// ${word}: (.*)$`, "gm"))].flatMap(([, list]) => list.trim().split(/\s+/));
+  const wanted = listed("uses");
   const bindings = [...code.matchAll(/@group\(0\)\s+@binding\((\d+)\)\s+var<([^>]*)>/g)].map(([, index, space]) => ({
     index: Number(index),
     kind: space === "uniform" ? "uniform" : space.includes("read_write") ? "storage" : "read-only-storage",
   }));
   return {
     uses: wanted.filter((name) => !name.startsWith("<")),
+    needs: listed("needs"),
     families: wanted.filter((name) => name.startsWith("<")).map((name) => name.slice(1, -1)),
     code,
     bindings,

@@ -9,6 +9,8 @@ export interface Source {
   readonly uses: readonly string[];
   /** Families of pieces, of which a variant names one each: `cache` stands for `cache-f32`, `cache-f16`, … */
   readonly families: readonly string[];
+  /** Extensions of WGSL that it is written with, by the names of `extensions` in variants.ts. */
+  readonly needs: readonly string[];
   readonly code: string;
   readonly bindings: readonly Binding[];
 }

@@ -19,34 +19,43 @@ export interface Variant {
 /** What a GPU has that kernels use. One row of `choices` applies for each. */
 export interface Features {
   readonly f16: boolean;
+  /** Products of 16 by 16 f16 matrices into f32 by subgroups of 32 invocations. */
+  readonly subgroupMatrix: boolean;
   /** Bytes that a workgroup's invocations share. */
   readonly workgroupBytes: number;
   readonly invocations: number;
 }
 
-/** WebGPU's defaults, which every adapter has. */
-const DEFAULT_WORKGROUP_BYTES = 16384;
-
-/**
- * Shapes of workgroups by what the GPU has, best first. `attendRows`: queries (tokens × heads) of a tile of 64 keys, with
- * four invocations each; `valueKeys`: values staged at a time, times head_dim / 64.
- */
-const choices = [
-  { needs: { workgroupBytes: 32768, invocations: 256 }, attendRows: 64, valueBytes: 8192 },
-  { needs: { workgroupBytes: DEFAULT_WORKGROUP_BYTES, invocations: 128 }, attendRows: 32, valueBytes: 4096 },
-] as const;
-
+/** Shapes of workgroups. */
 export interface Tiles {
-  /** Most rows of an attention tile. */
+  /** Most rows (tokens × heads) of an attention tile. */
   readonly attendRows: number;
   /** Bytes of workgroup memory for staged values. */
   readonly valueBytes: number;
+  /** Fours of columns that tiles of 128 rows by 128 outputs stage at a time; 0: there are only tiles of 64 by 64. */
+  readonly linearSlice: 0 | 4 | 8;
+  /** Columns that subgroup matrices stage at a time; 0: they do not fit. */
+  readonly matrixDepth: 0 | 32 | 64;
 }
 
-export function tilesFor({ workgroupBytes, invocations }: Features): Tiles {
-  const fits = choices.find(({ needs }) => needs.workgroupBytes <= workgroupBytes && needs.invocations <= invocations);
-  return fits ?? choices[choices.length - 1] ?? { attendRows: 32, valueBytes: 4096 };
+const LEAST: Tiles = { attendRows: 32, valueBytes: 4096, linearSlice: 0, matrixDepth: 0 };
+
+/** By what a workgroup may have, best first. WebGPU's defaults are 16384 bytes and 256 invocations. */
+const choices: readonly { readonly workgroupBytes: number; readonly invocations: number; readonly tiles: Tiles }[] = [
+  { workgroupBytes: 49152, invocations: 256, tiles: { attendRows: 64, valueBytes: 16384, linearSlice: 8, matrixDepth: 64 } },
+  { workgroupBytes: 32768, invocations: 256, tiles: { attendRows: 64, valueBytes: 8192, linearSlice: 4, matrixDepth: 32 } },
+  { workgroupBytes: 16384, invocations: 128, tiles: LEAST },
+];
+
+export function tilesFor(features: Features): Tiles {
+  const fits = choices.find((row) => row.workgroupBytes <= features.workgroupBytes && row.invocations <= features.invocations);
+  return fits?.tiles ?? LEAST;
 }
+
+/** What a GPU may have beyond WGSL's core, by the name in a kernel's `// needs:`: the directives that it takes. */
+const extensions: Readonly<Record<string, string>> = {
+  "subgroup-matrix": "enable subgroups;\nenable chromium_experimental_subgroup_matrix;\ndiagnostic(off, chromium.subgroup_matrix_uniformity);\n",
+};
 
 /** The complete WGSL of a variant, and its bindings in order. */
 export function moduleOf(variant: Variant): { readonly code: string; readonly bindings: readonly Binding[] } {
@@ -59,7 +68,7 @@ export function moduleOf(variant: Variant): { readonly code: string; readonly bi
   const parts = withUses([...chosen, ...kernel.uses]);
   const all = [...parts, kernel];
   const bindings = all.flatMap((each) => each.bindings).sort((a, b) => a.index - b.index);
-  return { code: [header(variant), ...all.map((each) => each.code)].join("\n"), bindings };
+  return { code: [header(variant, kernel.needs), ...all.map((each) => each.code)].join("\n"), bindings };
 }
 
 /** The pieces of these names, each once, and those that they use. */
@@ -77,18 +86,20 @@ function withUses(names: readonly string[]): Source[] {
 }
 
 /** Enables and aliases: the only text that is made here. */
-function header({ element, result = element }: Variant): string {
+function header({ element, result = element }: Variant, needs: readonly string[]): string {
+  const extended = needs.map((name) => extensions[name] ?? "").join("");
   const enable = element === "f16" || result === "f16" ? "enable f16;\n" : "";
-  return `${enable}alias Element = ${element};\nalias Element4 = vec4<${element}>;\nalias Result = ${result};\n`;
+  return `${enable}${extended}alias Element = ${element};\nalias Element4 = vec4<${element}>;\nalias Result = ${result};\n`;
 }
 
 /** Every shader module that this package can make. */
 export function allVariants(weights: readonly WeightDType[], caches: readonly FloatDType[]): Variant[] {
   return (Object.keys(kernels) as KernelName[]).flatMap((kernel) => {
-    const { families, code }: Source = kernels[kernel];
-    const types = (["f32", "f16"] as const).flatMap((element): Variant[] => [
+    const { families, needs, code }: Source = kernels[kernel];
+    const elements = needs.includes("subgroup-matrix") ? (["f16"] as const) : (["f32", "f16"] as const);
+    const types = elements.flatMap((element): Variant[] => [
       { kernel, element },
-      ...(element === "f16" && /\bResult\b/.test(code) ? [{ kernel, element, result: "f32" } as const] : []),
+      ...(element === "f16" && /\bResult\b|linear-/.test(code) ? [{ kernel, element, result: "f32" } as const] : []),
     ]);
     return types
       .flatMap((variant) => (families.includes("weight") ? weights.map((weight) => ({ ...variant, weight })) : [variant]))

@@ -7,7 +7,7 @@ import { BufferPool } from "./buffer-pool.ts";
 import { capabilitiesOf } from "./capabilities.ts";
 import { ownTensor } from "./checks.ts";
 import { Context } from "./context.ts";
-import { openDevice } from "./device.ts";
+import { hasSubgroupMatrix, openDevice } from "./device.ts";
 import type { DeviceOptions } from "./device.ts";
 import { appendKv } from "./launch/append-kv.ts";
 import { attendBlocks } from "./launch/attend-blocks.ts";
@@ -59,7 +59,7 @@ export async function webgpuBackend(options: WebGpuOptions = {}): Promise<WebGpu
   if (!["auto", "f32", "f16"].includes(activation)) {
     throw new ConfigError(`webgpuBackend: activation is ${JSON.stringify(activation)}; it must be "auto", "f32" or "f16".`);
   }
-  const { device, name, owned } = await openDevice(options);
+  const { device, info, name, owned } = await openDevice(options);
   const f16 = device.features.has("shader-f16");
   const context = new Context(device, name, owned);
   try {
@@ -67,7 +67,12 @@ export async function webgpuBackend(options: WebGpuOptions = {}): Promise<WebGpu
       throw new NotAvailableError(`webgpuBackend: ${name} does not compute with f16 (no shader-f16); use activation "f32" or "auto".`);
     }
     const { limits } = device;
-    const features = { f16, workgroupBytes: limits.maxComputeWorkgroupStorageSize, invocations: limits.maxComputeInvocationsPerWorkgroup };
+    const features = {
+      f16,
+      subgroupMatrix: hasSubgroupMatrix(device, info),
+      workgroupBytes: limits.maxComputeWorkgroupStorageSize,
+      invocations: limits.maxComputeInvocationsPerWorkgroup,
+    };
     const pool = new BufferPool(context, memoryLimit);
     const machine = new Machine(context, pool, activation === "f32" || !f16 ? "f32" : "f16", features);
     return bindOps(machine);

@@ -7,24 +7,31 @@ import { variantName } from "../src/pipelines.ts";
 import { allVariants, moduleOf } from "../src/variants.ts";
 
 /** Overrides that launches give, at their extremes. */
-const tiles = [{ TILE_ROWS: 32, HEAD_DIM: 128 }, { TILE_ROWS: 32, HEAD_DIM: 0 }, { TILE_ROWS: 4, HEAD_DIM: 64 }];
+const tiles = [{ TILE_ROWS: 32, HEAD_DIM: 128, QUADS: 2 }, { TILE_ROWS: 32, HEAD_DIM: 0 }, { TILE_ROWS: 4, HEAD_DIM: 64 }];
+/** Kernels that are launched only where workgroups have this much memory (`choices` in variants.ts); all others fit WebGPU's defaults. */
+const workgroupBytes: Readonly<Record<string, number>> = { "linear-tile": 49152, "linear-matrix": 49152 };
+/** The null backend has the default limits, and checks them last. */
+const tooMuchMemory = /total use of workgroup storage \((\d+) bytes\)/;
+
 const extremes: Readonly<Record<string, readonly Readonly<Record<string, number>>[]>> = {
   attend: [
-    { TILE_ROWS: 32, HEAD_DIM: 128, STEPS: 2, VALUE_KEYS: 8 },
+    { TILE_ROWS: 32, HEAD_DIM: 128, QUADS: 2, STEPS: 2, VALUE_KEYS: 8 },
     { TILE_ROWS: 32, HEAD_DIM: 0, STEPS: 4, VALUE_KEYS: 4 },
-    { TILE_ROWS: 16, HEAD_DIM: 64, STEPS: 1, VALUE_KEYS: 32 },
+    { TILE_ROWS: 16, HEAD_DIM: 64, QUADS: 2, STEPS: 1, VALUE_KEYS: 32 },
     { TILE_ROWS: 4, HEAD_DIM: 0, STEPS: 4, VALUE_KEYS: 8 },
   ],
+  "linear-tile": [{ SLICE: 4 }, { SLICE: 8 }],
+  "linear-matrix": [{ DEPTH: 32 }, { DEPTH: 64 }],
   "score-lse": tiles,
   "score-blocks": tiles.map((tile) => ({ ...tile, BLOCKS: 16 })),
 };
 
 describe("kernels", async () => {
-  const gpu = create(["backend=null"]);
+  const gpu = create(["backend=null", "enable-dawn-features=allow_unsafe_apis"]);
   const adapter = await gpu.requestAdapter();
   if (adapter === null) throw new Error("Dawn's null backend gives no adapter.");
-  // No limits are asked for: every kernel must fit WebGPU's defaults.
-  const device = await adapter.requestDevice({ requiredFeatures: ["shader-f16"] });
+  const features = ["shader-f16", "subgroups", "chromium-experimental-subgroup-matrix"] as readonly string[];
+  const device = await adapter.requestDevice({ requiredFeatures: features as readonly GPUFeatureName[] });
   const held = new Set([gpu]);
   afterAll(() => {
     device.destroy();
@@ -46,8 +53,14 @@ describe("kernels", async () => {
       });
       expect(bindings.map(({ index }) => index)).toEqual(bindings.map((_, i) => i));
       for (const constants of extremes[variant.kernel] ?? [{}]) {
-        await device.createComputePipelineAsync({ layout, compute: { module, constants } });
+        const made = device.createComputePipelineAsync({ layout, compute: { module, constants } });
+        const bytes = await made.then(() => 0, (error: Error) => Number(tooMuchMemory.exec(error.message)?.[1] ?? raise(error)));
+        expect(bytes).toBeLessThanOrEqual(workgroupBytes[variant.kernel] ?? 0);
       }
     });
   }
 });
+
+function raise(error: Error): never {
+  throw error;
+}

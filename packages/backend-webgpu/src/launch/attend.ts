@@ -13,9 +13,9 @@ import type { FourRows } from "./rows.ts";
 
 /** Keys that pass at a time; fixed in the kernel. */
 const KEYS = 64;
-/** Workgroups wanted at least: some for every core of a large GPU. */
+/** Workgroups wanted at least: some for every core of a large GPU. `attend-combine` takes as many parts as it has invocations. */
 const WANTED_WORKGROUPS = 512;
-const LEAST_KEY_TILES = 2;
+const LEAST_KEY_TILES = 1;
 const MOST_PARTS = 256;
 /** Small tiles leave this much of the workgroup memory to values. */
 const SMALL_TILE = { rows: 16, valueBytes: 8192 };

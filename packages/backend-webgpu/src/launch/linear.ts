@@ -10,9 +10,11 @@ import type { FourRows } from "./rows.ts";
 /** Most rows of the kernel that reads every weight once, and outputs of its workgroups. */
 const FEW_ROWS = 8;
 const FEW_OUTPUTS = 4;
-/** Rows and outputs of the tiles of two kernels; the larger need half the reads, when there are enough for the GPU. */
+/** Rows and outputs of the tiles; the larger need half the reads, when there are enough for the GPU. */
 const TILE = { small: 64, large: 128 };
 const ENOUGH_TILES = 64;
+/** Subgroup matrices gain more than an idle part of the GPU costs. */
+const ENOUGH_MATRIX_TILES = 16;
 
 interface Product {
   readonly x: FourRows;
@@ -44,7 +46,7 @@ function multiply(machine: Machine, { x, weight, bias, out }: Product, part: Wei
   const target = out.bound(first, end);
   const offsets = bias?.bound() ?? machine.nothingRead;
   machine.launch({
-    ...shapeOf(rows, outputs),
+    ...shapeOf(machine, rows, outputs),
     result: out.dtype === "f16" ? "f16" : "f32",
     weight: dtype,
     bind: [from, part.bound, offsets, target],
@@ -56,13 +58,8 @@ function multiply(machine: Machine, { x, weight, bias, out }: Product, part: Wei
   });
 }
 
-function shapeOf(rows: number, outputs: number): Pick<Launch, "kernel" | "groups" | "constants"> {
-  if (rows > FEW_ROWS) {
-    const tiles = (size: number) => [Math.ceil(outputs / size), Math.ceil(rows / size)] as const;
-    const [across, down] = tiles(TILE.large);
-    if (across * down >= ENOUGH_TILES) return { kernel: "linear-tile", groups: [across, down] };
-    return { kernel: "linear", groups: tiles(TILE.small) };
-  }
+function shapeOf(machine: Machine, rows: number, outputs: number): Pick<Launch, "kernel" | "groups" | "constants"> {
+  if (rows > FEW_ROWS) return tiled(machine, rows, outputs);
   const groups = Math.ceil(outputs / FEW_OUTPUTS);
   const across = Math.min(groups, MOST_WORKGROUPS);
   return {
@@ -70,4 +67,15 @@ function shapeOf(rows: number, outputs: number): Pick<Launch, "kernel" | "groups
     constants: { ROWS: rows === 1 ? 1 : FEW_ROWS },
     groups: [across, Math.ceil(groups / across)],
   };
+}
+
+function tiled({ activation, features, tiles }: Machine, rows: number, outputs: number): Pick<Launch, "kernel" | "groups" | "constants"> {
+  const grid = (size: number) => [Math.ceil(outputs / size), Math.ceil(rows / size)] as const;
+  const large = grid(TILE.large);
+  const count = large[0] * large[1];
+  if (activation === "f16" && features.subgroupMatrix && tiles.matrixDepth > 0 && count >= ENOUGH_MATRIX_TILES) {
+    return { kernel: "linear-matrix", constants: { DEPTH: tiles.matrixDepth }, groups: large };
+  }
+  if (tiles.linearSlice > 0 && count >= ENOUGH_TILES) return { kernel: "linear-tile", constants: { SLICE: tiles.linearSlice }, groups: large };
+  return { kernel: "linear", groups: grid(TILE.small) };
 }
