@@ -3,14 +3,13 @@
  * and writes `verified.json`, the record that the repository keeps, into the folder `OUT` or the working folder. Parts that
  * were not asked for stay as the repository's record has them, where it is of the same kernels.
  */
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
+import { readFile } from "node:fs/promises";
 import { probeCuda } from "@infllm/backend-cuda";
 import { bench } from "./bench.ts";
 import { check, checkShard } from "./check.ts";
 import { generate } from "./generate.ts";
 import { lab } from "./lab.ts";
+import { earlierParts, writeRecord } from "./record.ts";
 import { sanitize } from "./sanitize.ts";
 import { unions } from "./unions.ts";
 
@@ -34,7 +33,7 @@ const index = JSON.parse(await readFile(new URL("../data/kernels.json", import.m
 };
 const kernels = Object.fromEntries(index.units.map(({ name, hash }) => [name, hash]));
 const record: Record<string, unknown> = {
-  ...(await earlierParts()),
+  ...(await earlierParts([new URL("../earlier.json", import.meta.url)], { kernels })),
   date: new Date().toISOString().slice(0, 10),
   device: device.name,
   computeCapability: `${device.major}.${device.minor}`,
@@ -54,12 +53,6 @@ for (const name of names) {
     record[name] = { error: String(error) };
     failed = true;
   }
-  await writeFile(join(process.env["OUT"] ?? ".", "verified.json"), `${JSON.stringify(record, null, 1)}\n`);
+  await writeRecord(record);
 }
 process.exit(failed ? 1 : 0);
-
-async function earlierParts(): Promise<Record<string, unknown>> {
-  const file = new URL("../earlier.json", import.meta.url);
-  const earlier = await readFile(file, "utf8").then((text) => JSON.parse(text) as Record<string, unknown>, () => ({}));
-  return isDeepStrictEqual((earlier as { kernels?: unknown }).kernels, kernels) ? earlier : {};
-}
