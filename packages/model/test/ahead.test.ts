@@ -38,7 +38,7 @@ function ahead(): { readonly backend: ModelBackend; readonly most: () => number 
 }
 
 /** Without what differs from run to run. */
-const timeless = ({ prefillSeconds: _, decodeSeconds: __, seed: ___, ...rest }: GenerateStats) => rest;
+const timeless = (stats: GenerateStats): GenerateStats => ({ ...stats, prefillSeconds: 0, decodeSeconds: 0, seed: 0 });
 
 describe("steps ahead", () => {
   let models: readonly Model[] = [];
