@@ -54,7 +54,7 @@ export async function greedyTokens(backend: ModelBackend): Promise<{ prompts: Pr
     }
   }
   await model.close();
-  return { prompts: reports, ok: reports.every(({ tokens, equalTokens }) => tokens === equalTokens) };
+  return { prompts: reports, ok: reports.length > 0 && reports.every(({ tokens, equalTokens }) => tokens === equalTokens) };
 }
 
 async function greedy(model: Model, ids: readonly number[], attention: "dense" | "sparse"): Promise<GenerateStats> {
