@@ -1,13 +1,14 @@
-/** `npm run bench -- cpu [--quick] [--json]` */
+/** `npm run bench -- cpu|webgpu [--quick] [--json]` */
 import { availableParallelism, cpus } from "node:os";
 import { parseArgs } from "node:util";
 import { cpuSuite } from "./cpu/suite.ts";
 import { table } from "./report.ts";
+import { webgpuSuite } from "./webgpu/suite.ts";
 
-const suites = { cpu: cpuSuite } as const;
+const suites = { cpu: cpuSuite, webgpu: webgpuSuite } as const;
 const usage = `Usage: npm run bench -- <suite> [--quick] [--json]
 Suites: ${Object.keys(suites).join(", ")}
-  --quick  fewer rounds, a 4k prompt instead of 16k
+  --quick  fewer rounds, smaller shapes, a 4k prompt instead of 16k
   --json   the results as JSON
 Close other programs first: two threads on two busy cores measure the other programs.`;
 

@@ -60,6 +60,24 @@ describe("auto", () => {
   });
 });
 
+describe("auto on a machine without a GPU", () => {
+  const webgpu = (software: boolean) =>
+    entry("webgpu", { ...working("webgpu"), look: () => Promise.resolve({ adapter: "llvmpipe", software, features: [] }) }, { preferred: true, probe: "look" });
+
+  it.each([[true, "cpu"], [false, "webgpu"]])("where the CPU stands in for one (%s): %s", async (software, name) => {
+    const backend = await openBackend("auto", {}, [cpu, webgpu(software)]);
+    expect(backend.name).toBe(name);
+    await backend.close();
+  });
+
+  it("takes the first of several that work", async () => {
+    const cuda = entry("cuda", working("cuda"), { preferred: true });
+    const backend = await openBackend("auto", {}, [cpu, cuda, webgpu(false)]);
+    expect(backend.name).toBe("cuda");
+    await backend.close();
+  });
+});
+
 describe("probeBackends", () => {
   it("reports hardware and paths, and closes what it opened", async () => {
     let closed = 0;

@@ -4,6 +4,7 @@
  */
 import type { AttentionBackend } from "@infllm/attention";
 import type { CudaBackend, CudaProbe, PathReport } from "@infllm/backend-cuda";
+import type { WebGpuProbe } from "@infllm/backend-webgpu";
 import { NotAvailableError, type Capabilities, type NeuralOps } from "@infllm/tensor";
 import { BadUsageError } from "./exit-codes.ts";
 
@@ -23,7 +24,7 @@ export interface BackendEntry {
   readonly needs: string;
   /** Whether `--threads` means anything to it. */
   readonly threads?: boolean;
-  /** Taken by `auto` before the cpu backend, where it works. */
+  /** Taken by `auto` before the cpu backend, where it works; the first listed of several. */
   readonly preferred?: boolean;
   /** Checks by the plain reference: not a choice for work, so `infllm devices` leaves it out. */
   readonly hidden?: boolean;
@@ -44,7 +45,6 @@ const entries: readonly BackendEntry[] = [
     factory: "cpuBackend",
     load: () => import("@infllm/backend-cpu"),
   },
-  unpublished("webgpu", "a GPU with a WebGPU driver (Vulkan, Metal or Direct3D 12)"),
   {
     name: "cuda",
     package: "@infllm/backend-cuda",
@@ -54,6 +54,16 @@ const entries: readonly BackendEntry[] = [
     factory: "cudaBackend",
     probe: "probeCuda",
     load: () => import("@infllm/backend-cuda"),
+  },
+  {
+    name: "webgpu",
+    package: "@infllm/backend-webgpu",
+    install: "@infllm/backend-webgpu webgpu",
+    needs: "a GPU with a Vulkan, Metal or Direct3D 12 driver",
+    preferred: true,
+    factory: "webgpuBackend",
+    probe: "probeWebGpu",
+    load: () => import("@infllm/backend-webgpu"),
   },
   {
     name: "reference",
@@ -71,6 +81,9 @@ const AUTO = "auto";
 
 export const backendNames: readonly string[] = [...entries.map(({ name }) => name), AUTO];
 
+/** What a backend finds of hardware without opening it. */
+export type Hardware = CudaProbe | WebGpuProbe;
+
 /** What `infllm devices` tells about one backend. */
 export interface BackendReport {
   readonly name: string;
@@ -80,7 +93,7 @@ export interface BackendReport {
   readonly limitations?: readonly string[];
   readonly capabilities?: Capabilities;
   /** GPUs and libraries found, usable or not; absent for backends that need none. */
-  readonly hardware?: CudaProbe;
+  readonly hardware?: Hardware;
   /** Kernels that the embedded model's attention takes, for backends that have several kinds. */
   readonly paths?: readonly PathReport[];
   /** Why the backend is not usable. */
@@ -112,12 +125,23 @@ export async function openBackend(name: string, options: BackendOptions = {}, fr
 async function openBest(options: BackendOptions, from: readonly BackendEntry[]): Promise<ModelBackend> {
   for (const entry of from.filter(({ preferred }) => preferred)) {
     try {
-      return await open(entry, {});
+      if (await isWorthwhile(entry)) return await open(entry, {});
     } catch {
       // Not on this machine; `infllm devices` tells why.
     }
   }
   return openBackend("cpu", options, from);
+}
+
+/** Not where the CPU stands in for a GPU. */
+async function isWorthwhile(entry: BackendEntry): Promise<boolean> {
+  const hardware = await lookFor(entry);
+  return hardware === undefined || !("software" in hardware && hardware.software);
+}
+
+/** What the backend finds of hardware; undefined for one that looks for none. */
+async function lookFor(entry: BackendEntry): Promise<Hardware | undefined> {
+  return entry.probe === undefined ? undefined : exported<Probe>(await importPackage(entry), entry, entry.probe)();
 }
 
 /** Tries every backend in turn: opens it, notes what it can do and which kernels `pathsOf` says it takes, closes it. */
@@ -133,7 +157,8 @@ async function probe(entry: BackendEntry, pathsOf: PathsOf): Promise<BackendRepo
   const { name } = entry;
   let found: Pick<BackendReport, "hardware"> = {};
   try {
-    if (entry.probe !== undefined) found = { hardware: await exported<Probe>(await importPackage(entry), entry, entry.probe)() };
+    const hardware = await lookFor(entry);
+    if (hardware !== undefined) found = { hardware };
     const backend = await open(entry, {});
     try {
       const { capabilities } = backend;
@@ -149,7 +174,7 @@ async function probe(entry: BackendEntry, pathsOf: PathsOf): Promise<BackendRepo
 }
 
 type Factory = (options: BackendOptions) => ModelBackend | Promise<ModelBackend>;
-type Probe = () => Promise<CudaProbe>;
+type Probe = () => Promise<Hardware>;
 type PathsOf = (backend: ModelBackend) => Promise<readonly PathReport[] | undefined>;
 
 /** The package is not there. */
@@ -189,11 +214,4 @@ function explain(entry: BackendEntry, error: unknown): { readonly reason: string
   if (error instanceof WrongVersionError) return { reason, remedy: `${install}, in the version of infllm itself` };
   // A backend's own message says what to do.
   return error instanceof NotAvailableError ? { reason } : { reason, remedy: `this backend needs ${entry.needs}` };
-}
-
-function unpublished(name: string, needs: string): BackendEntry {
-  // Not a dependency of this package: a name in a variable keeps compilers and bundlers from looking for it.
-  const specifier = `@infllm/backend-${name}`;
-  const install = `${specifier} once it is published`;
-  return { name, package: specifier, install, needs, factory: `${name}Backend`, load: () => import(specifier) };
 }

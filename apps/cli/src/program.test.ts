@@ -27,7 +27,7 @@ describe("infllm", () => {
     ["no command", [], "Usage: infllm"],
     ["a mistyped command", ["demmo"], "Did you mean demo?"],
     ["a mistyped option", ["generate", "--promt", "x"], "Did you mean --prompt?"],
-    ["an unknown backend", ["demo", "--backend", "tpu"], "Allowed choices are cpu, webgpu, cuda, reference"],
+    ["an unknown backend", ["demo", "--backend", "tpu"], "Allowed choices are cpu, cuda, webgpu, reference"],
     ["an unwanted argument", ["devices", "cpu"], "too many arguments"],
   ])("answers %s with exit code 2 on stderr", async (_, args, message) => {
     const { code, stdout, stderr } = await infllm(args);

@@ -1,24 +1,5 @@
-/**
- * Lists kernels that changed since the last run on a GPU as unverified, with the reason:
- * `node scripts/mark-unverified.mjs "why" [kernel …]`; all changed ones when none is named. A later run's record replaces it.
- */
-import { readFileSync, writeFileSync } from "node:fs";
+/** `node scripts/mark-unverified.mjs "why" [kernel …]`: lists changed kernels in verified.json as not run on a GPU since. */
+import { markUnverified } from "../../../tooling/gpu/mark-unverified.mjs";
 import { kernelSources } from "./kernel-sources.mjs";
 
-const [reason = "", ...names] = process.argv.slice(2);
-if (reason.length < 20) {
-  console.error('Say why in a sentence: node scripts/mark-unverified.mjs "changed for …, no GPU at hand" [kernel …]');
-  process.exit(1);
-}
-const file = new URL("../verified.json", import.meta.url);
-const record = JSON.parse(readFileSync(file, "utf8"));
-const sources = kernelSources();
-for (const part of [record.kernels, record.unverified]) {
-  for (const name of Object.keys(part)) if (!sources.some((source) => source.name === name)) delete part[name];
-}
-for (const { name, hash } of sources) {
-  if (record.kernels[name] === hash) delete record.unverified[name];
-  else if (names.length === 0 ? record.unverified[name]?.hash !== hash : names.includes(name)) record.unverified[name] = { hash, reason };
-}
-writeFileSync(file, `${JSON.stringify(record, null, 1)}\n`);
-console.log(`unverified: ${Object.keys(record.unverified).join(", ") || "none"}`);
+markUnverified(new URL("../verified.json", import.meta.url), kernelSources(), process.argv.slice(2));

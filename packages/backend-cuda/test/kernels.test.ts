@@ -6,6 +6,7 @@ import { describe, expect, it } from "vitest";
 import { ringStages } from "../src/launch/attend-hopper.ts";
 import { stages as linearStages } from "../src/launch/linear-hopper.ts";
 import { STAGES } from "../src/launch/select-blocks-hopper.ts";
+import { testRecord } from "../../../tooling/gpu/src/record-tests.ts";
 import { kernelSources, kernelsNamedIn } from "../scripts/kernel-sources.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
@@ -94,29 +95,4 @@ describe.runIf(built)(`the built kernels${built ? "" : " (skipped: none were bui
   });
 });
 
-interface Verified {
-  readonly device: string;
-  readonly kernels: Readonly<Record<string, string>>;
-  readonly unverified: Readonly<Record<string, { readonly hash: string; readonly reason: string }>>;
-}
-
-describe("verified.json", () => {
-  const verified = JSON.parse(readFileSync(join(root, "verified.json"), "utf8")) as Verified;
-
-  it.each(sources)("knows $name as it is: run on a GPU, or listed as unverified with a reason", ({ name, hash }) => {
-    const exception = verified.unverified[name];
-    const known = verified.kernels[name] === hash || exception?.hash === hash;
-    expect(
-      known,
-      `kernels/${name}.cu or a file it includes changed since the record (now ${hash}). Pack tooling/gpu, run it on a GPU and keep the ` +
-        "verified.json it writes, or list the kernel under `unverified` with this hash and the reason.",
-    ).toBe(true);
-    if (verified.kernels[name] !== hash) expect(exception?.reason.length).toBeGreaterThan(20);
-  });
-
-  it("names no kernel that is gone", () => {
-    for (const name of [...Object.keys(verified.kernels), ...Object.keys(verified.unverified)]) {
-      expect(sources.map((source) => source.name)).toContain(name);
-    }
-  });
-});
+testRecord({ file: new URL("../verified.json", import.meta.url), sources, remedy: "Pack tooling/gpu, run it on a GPU" });

@@ -3,6 +3,7 @@
  * kernels/common/ that it needs, and a name in angle brackets (`<cache>`) a family of pieces, of which a variant takes one
  * (`cache-f16.wgsl`, …). `// needs: x` names an extension beyond WGSL's core (`src/variants.ts`). Bindings are read off the declarations, so that they are written once.
  */
+import { createHash } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -22,6 +23,31 @@ export function kernelSources() {
     }
   }
   return { kernels, pieces };
+}
+
+/** Every kernel's name and the hash of it and all pieces it may take, which ties a record of a run on a GPU to it. */
+export function kernelHashes() {
+  const { kernels, pieces } = kernelSources();
+  return Object.entries(kernels).map(([name, kernel]) => {
+    const hash = createHash("sha256").update(kernel.code);
+    for (const piece of piecesOf(kernel, pieces)) hash.update("\0").update(piece).update("\0").update(pieces[piece].code);
+    return { name, hash: hash.digest("hex").slice(0, 32) };
+  });
+}
+
+/** Names of the pieces that a source uses, all members of its families and what those use; sorted. */
+function piecesOf(kernel, pieces) {
+  const found = new Set();
+  const visit = ({ uses, families }) => {
+    const members = families.flatMap((family) => Object.keys(pieces).filter((name) => name.startsWith(`${family}-`)));
+    for (const name of [...uses, ...members]) {
+      if (found.has(name)) continue;
+      found.add(name);
+      visit(pieces[name]);
+    }
+  };
+  visit(kernel);
+  return [...found].sort();
 }
 
 function source(path) {

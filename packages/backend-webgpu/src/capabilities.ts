@@ -22,6 +22,7 @@ export function capabilitiesOf(machine: Machine, limitations: readonly string[])
     kvCache: [first, ...capabilityTypes.caches.filter((dtype) => dtype !== first)],
     headDim: headDims,
     prefillRows: PREFILL_ROWS,
+    runsLater: true,
     description: `${context.adapterName}, WebGPU, ${activation}, ${features.workgroupBytes / 1024} KiB of workgroup memory`,
     limitations,
   };

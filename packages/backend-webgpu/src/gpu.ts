@@ -33,6 +33,11 @@ export async function findAdapter({ powerPreference, dawnFlags = [] }: GpuOption
   );
 }
 
+/** Does the CPU stand in for a GPU, as with lavapipe, SwiftShader or WARP? Then the cpu backend is faster. */
+export function isSoftware({ isFallbackAdapter, vendor, architecture, device, description }: GPUAdapterInfo): boolean {
+  return isFallbackAdapter || /software|swiftshader|llvmpipe|lavapipe|basic render/i.test([vendor, architecture, device, description].join(" "));
+}
+
 function browserGpu(): GPU | undefined {
   const { navigator } = globalThis as { readonly navigator?: { readonly gpu?: GPU } };
   return navigator?.gpu;

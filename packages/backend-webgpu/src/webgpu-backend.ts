@@ -9,6 +9,7 @@ import { ownTensor } from "./checks.ts";
 import { Context } from "./context.ts";
 import { hasSubgroupMatrix, openDevice } from "./device.ts";
 import type { DeviceOptions } from "./device.ts";
+import { isSoftware } from "./gpu.ts";
 import { appendKv } from "./launch/append-kv.ts";
 import { attendBlocks } from "./launch/attend-blocks.ts";
 import { attendDense } from "./launch/attend-dense.ts";
@@ -168,8 +169,9 @@ function bindOps(machine: Machine): WebGpuBackend {
   };
 }
 
-function limitationsOf({ activation, features }: Machine): string[] {
+function limitationsOf({ activation, features, device }: Machine): string[] {
   const missing: string[] = [];
+  if (isSoftware(device.adapterInfo)) missing.push("The CPU stands in for a GPU here: the cpu backend is faster.");
   if (!features.f16) missing.push("No shader-f16: activations are f32, and products run at f32's speed.");
   else if (activation === "f32") missing.push('f16 is not used: activation is "f32".');
   if (features.workgroupBytes < 32768) missing.push("16 KiB of workgroup memory: attention runs in smaller tiles.");

@@ -1,10 +1,12 @@
 import "./lavapipe.ts";
 import { loadModel } from "@infllm/model";
 import { DeviceLostError, NotAvailableError, OutOfMemoryError, UsageError } from "@infllm/tensor";
+import type { DeviceTensor } from "@infllm/tensor";
 import { describe, expect, it } from "vitest";
 import { findAdapter } from "../src/gpu.ts";
 import { openDevice } from "../src/device.ts";
 import { probeWebGpu, webgpuBackend } from "../src/index.ts";
+import type { WebGpuBackend } from "../src/index.ts";
 
 async function firstToken(backend: Awaited<ReturnType<typeof webgpuBackend>>): Promise<number> {
   const model = await loadModel("embedded", { backend, contextLength: 256 });
@@ -17,6 +19,23 @@ async function firstToken(backend: Awaited<ReturnType<typeof webgpuBackend>>): P
   return token;
 }
 
+async function expectUsable(fresh: WebGpuBackend): Promise<void> {
+  expect(await firstToken(fresh)).toBeGreaterThanOrEqual(0);
+  await fresh.close();
+}
+
+/** Promises of every kind that wait for the device: small reads, more than the ring has, a large one, the end of all work, a measurement. */
+async function pending(backend: WebGpuBackend, large: DeviceTensor): Promise<void> {
+  const small = backend.allocate("f32", [4]);
+  const waiting = [
+    ...Array.from({ length: 6 }, () => backend.read(small)),
+    backend.read(large),
+    backend.profile(() => undefined),
+    backend.sync(),
+  ];
+  await Promise.all(waiting.map((work) => expect(work).rejects.toThrow(DeviceLostError)));
+}
+
 describe("a lost device", () => {
   it("rejects what waits and refuses what follows; a fresh backend works", async () => {
     const { device } = await openDevice({});
@@ -24,9 +43,9 @@ describe("a lost device", () => {
     const [x, out] = [backend.allocate("f32", [512, 512]), backend.allocate(backend.capabilities.activation, [512, 512])];
     const weight = backend.neural.allocateWeight(512, 512, "f32");
     backend.neural.linear({ x: out, weight, out: x });
-    const waiting = [backend.read(x), backend.sync(), backend.read(x)].map((work) => expect(work).rejects.toThrow(DeviceLostError));
+    const waiting = pending(backend, x);
     device.destroy();
-    await Promise.all(waiting);
+    await waiting;
     expect(() => backend.allocate("f32", [1])).toThrow(DeviceLostError);
     expect(() => backend.write(x, new Float32Array(512))).toThrow(DeviceLostError);
     await expect(backend.sync()).rejects.toThrow(/webgpuBackend\(\)/);
@@ -35,9 +54,7 @@ describe("a lost device", () => {
     await backend.close();
     expect(backend.buffers()).toBe(0);
 
-    const fresh = await webgpuBackend();
-    expect(await firstToken(fresh)).toBeGreaterThanOrEqual(0);
-    await fresh.close();
+    await expectUsable(await webgpuBackend());
   });
 
   it("is lost for a model in the middle of an answer, too", async () => {
@@ -59,17 +76,35 @@ describe("a lost device", () => {
     const [x, out] = [backend.allocate(backend.capabilities.activation, [1024, 1024]), backend.allocate("f32", [1024, 1024])];
     const weight = backend.neural.allocateWeight(1024, 1024, "f32");
     backend.neural.linear({ x, weight, out });
-    const waiting = expect(backend.read(out)).rejects.toThrow(DeviceLostError);
+    const waiting = pending(backend, out);
     device.createBuffer({ size: 16, usage: 0 });
     await waiting;
     expect(() => backend.allocate("f32", [1])).toThrow(/reported an error/);
     await backend.close();
+    expect(backend.buffers()).toBe(0);
     device.destroy();
+    await expectUsable(await webgpuBackend());
+  });
+
+  it("ends an answer after a validation error; the model is loaded again on a fresh backend", async () => {
+    const { device } = await openDevice({});
+    const backend = await webgpuBackend({ device });
+    const model = await loadModel("embedded", { backend, contextLength: 256 });
+    const answer = async (): Promise<void> => {
+      const pieces = model.generate("Once upon a time", { maxTokens: 200, temperature: 0, ignoreEos: true });
+      for await (const _ of pieces) device.createBindGroup({ layout: device.createBindGroupLayout({ entries: [] }), entries: [{ binding: 7, resource: device.createSampler() }] });
+    };
+    await expect(answer()).rejects.toThrow(DeviceLostError);
+    await expect(model.close()).rejects.toThrow(/reported an error/);
+    await backend.close();
+    expect(backend.buffers()).toBe(0);
+    device.destroy();
+    await expectUsable(await webgpuBackend());
   });
 });
 
-/** A device that refuses buffers of this many bytes or more, as one without memory does. */
-function refusing(device: GPUDevice, bytes: number): GPUDevice {
+/** A device that refuses buffers of as many bytes as `limit` says, or more, as one without memory does. */
+function refusing(device: GPUDevice, limit: { bytes: number }): GPUDevice {
   const scopes: boolean[] = [];
   return new Proxy(device, {
     get(target, name) {
@@ -77,7 +112,7 @@ function refusing(device: GPUDevice, bytes: number): GPUDevice {
       if (name === "popErrorScope") return async () => (scopes.pop() ? { message: "no memory" } : null);
       if (name === "createBuffer") {
         return (descriptor: GPUBufferDescriptor) => {
-          const refused = descriptor.size >= bytes;
+          const refused = descriptor.size >= limit.bytes;
           if (refused) scopes[scopes.length - 1] = true;
           return target.createBuffer(descriptor);
         };
@@ -91,7 +126,7 @@ function refusing(device: GPUDevice, bytes: number): GPUDevice {
 describe("memory that is not there", () => {
   it("names what was allocated, and works again once that is released", async () => {
     const { device } = await openDevice({});
-    const backend = await webgpuBackend({ device: refusing(device, 2 ** 20) });
+    const backend = await webgpuBackend({ device: refusing(device, { bytes: 2 ** 20 }) });
     const kept = backend.allocate("f32", [4]);
     backend.write(kept, Float32Array.of(1, 2, 3, 4));
     const cache = backend.selection.allocateCache({ pages: 64, kvHeads: 2, headDim: 64, blockSize: 64, dtype: "f32" });
@@ -99,6 +134,21 @@ describe("memory that is not there", () => {
     await expect(backend.read(kept)).rejects.toThrow(/KV cache \(64 pages of 64 tokens\) needs 2\.00 MiB/);
     cache.release();
     expect(await backend.read(kept)).toEqual(Float32Array.of(1, 2, 3, 4));
+    await backend.close();
+    device.destroy();
+  });
+
+  it("fails a load with the name of what did not fit, keeps nothing, and the same backend loads it once there is memory", async () => {
+    const { device } = await openDevice({});
+    const limit = { bytes: 2 ** 20 };
+    const backend = await webgpuBackend({ device: refusing(device, limit) });
+    const before = backend.memory().used;
+    const load = () => loadModel("embedded", { backend, contextLength: 256 });
+    await expect(load()).rejects.toThrow(OutOfMemoryError);
+    await expect(load()).rejects.toThrow(/A weight \[\d+, \d+\] of \w+ needs \d/);
+    expect(backend.memory().used).toBe(before);
+    limit.bytes = Infinity;
+    expect(await firstToken(backend)).toBeGreaterThanOrEqual(0);
     await backend.close();
     device.destroy();
   });

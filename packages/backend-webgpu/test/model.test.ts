@@ -4,6 +4,7 @@ import { cpuBackend } from "@infllm/backend-cpu";
 import { loadModel } from "@infllm/model";
 import type { GenerateStats, ModelBackend } from "@infllm/model";
 import { describe, expect, it } from "vitest";
+import { openDevice } from "../src/device.ts";
 import { webgpuBackend } from "../src/index.ts";
 
 const text = await readFile(new URL("../../tiny-model/reference/needle-6k.txt", import.meta.url), "utf8");
@@ -14,6 +15,25 @@ interface Case {
   readonly tokens: number;
   /** Fewer blocks than the model's own config, so that a short prompt is read sparsely. */
   readonly sparse?: { readonly topk: number; readonly windowSize: number };
+}
+
+/** A device, and the bytes of its buffers that were made and not destroyed. */
+async function openCountingDevice(): Promise<{ readonly device: GPUDevice; readonly live: () => number; readonly close: () => void }> {
+  const { device } = await openDevice({});
+  let bytes = 0;
+  const create = device.createBuffer.bind(device);
+  device.createBuffer = (descriptor) => {
+    const buffer = create(descriptor);
+    bytes += descriptor.size;
+    const destroy = buffer.destroy.bind(buffer);
+    buffer.destroy = () => {
+      bytes -= descriptor.size;
+      buffer.destroy = destroy;
+      return destroy();
+    };
+    return buffer;
+  };
+  return { device, live: () => bytes, close: () => device.destroy() };
 }
 
 const few = { topk: 4, windowSize: 128 };
@@ -52,7 +72,8 @@ describe("the embedded model", () => {
   }
 
   it("is loaded, used and closed 20 times without a byte left", async () => {
-    const backend = await webgpuBackend();
+    const { device, live, close } = await openCountingDevice();
+    const backend = await webgpuBackend({ device });
     const use = async (): Promise<void> => {
       const model = await loadModel("embedded", { backend, contextLength: 256 });
       for await (const _ of model.generate("Once upon a time", { maxTokens: 3, temperature: 0 })) continue;
@@ -62,12 +83,17 @@ describe("the embedded model", () => {
     // The first time, the backend takes what it keeps: scratch memory and buffers for reading.
     await use();
     const kept = { used: backend.memory().used, buffers: backend.buffers() };
+    // What the backend counts is what the device has.
+    expect(kept.used).toBe(live());
     expect(kept.used).toBeLessThan(5_000_000);
     for (let i = 1; i < 20; i++) {
       await use();
       expect({ used: backend.memory().used, buffers: backend.buffers() }).toEqual(kept);
+      expect(live()).toBe(kept.used);
     }
     await backend.close();
     expect(backend.buffers()).toBe(0);
+    expect(live()).toBe(0);
+    close();
   }, 120_000);
 });

@@ -107,6 +107,7 @@ export class Model {
   /** The blocks that the last query chose in every layer, or undefined when it attended densely. */
   async lastSelection(): Promise<Selection | undefined> {
     this.#requireOpen();
+    this.#runner.restore();
     return readSelection(this.#parts.network, this.#runner.lastQuery);
   }
 

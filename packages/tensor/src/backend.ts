@@ -25,6 +25,11 @@ export interface Capabilities {
   readonly headDim: { readonly min: number; readonly max: number; readonly multipleOf: number };
   /** Query rows a prefill should pass at once for good speed. */
   readonly prefillRows: number;
+  /**
+   * Do ops run after they were enqueued, and does `read` take what is enqueued before it whatever is enqueued while it
+   * waits? Then a step may be enqueued while the one before runs; otherwise there is nothing to gain.
+   */
+  readonly runsLater?: boolean;
   /** One line for people: device, threads, instruction set. */
   readonly description: string;
   /** What this instance runs slower or cannot use, and what would change that; empty when nothing was lost. */

@@ -3,14 +3,15 @@
  * and writes `verified.json`, the record that the repository keeps, into the folder `OUT` or the working folder. Parts that
  * were not asked for stay as the repository's record has them, where it is of the same kernels.
  */
-import { readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { readFile } from "node:fs/promises";
 import { isDeepStrictEqual } from "node:util";
 import { probeCuda } from "@infllm/backend-cuda";
 import { bench } from "./bench.ts";
 import { check, checkShard } from "./check.ts";
 import { generate } from "./generate.ts";
 import { lab } from "./lab.ts";
+import { earlierParts, writeRecord } from "./record.ts";
+import type { GpuRecord } from "./record.ts";
 import { sanitize } from "./sanitize.ts";
 import { unions } from "./unions.ts";
 
@@ -40,9 +41,10 @@ const machine = {
   driver: device.driverVersion,
 };
 /** A part run alone is added to the record of the run before, and says itself when and on which GPU it ran. */
-const earlier = await earlierParts();
-const record: Record<string, unknown> = earlier ?? { ...machine, nvcc: index.nvcc, kernels, unverified: {} };
-const later = earlier === undefined || isDeepStrictEqual(machine, pickMachine(earlier)) ? {} : { run: machine };
+const all = names.length === Object.keys(parts).length;
+const earlier = all ? {} : await earlierParts([new URL("../earlier.json", import.meta.url)], { kernels });
+const record: GpuRecord = { ...machine, nvcc: index.nvcc, kernels, unverified: {}, ...earlier };
+const later = isDeepStrictEqual(machine, pickMachine(record)) ? {} : { run: machine };
 let failed = false;
 for (const name of names) {
   try {
@@ -54,18 +56,10 @@ for (const name of names) {
     record[name] = { error: String(error) };
     failed = true;
   }
-  await writeFile(join(process.env["OUT"] ?? ".", "verified.json"), `${JSON.stringify(record, null, 1)}\n`);
+  await writeRecord(record);
 }
 process.exit(failed ? 1 : 0);
 
-/** The repository's record, where it is of the same kernels and not everything is run again. */
-async function earlierParts(): Promise<Record<string, unknown> | undefined> {
-  if (names.length === Object.keys(parts).length) return undefined;
-  const file = new URL("../earlier.json", import.meta.url);
-  const record = await readFile(file, "utf8").then((text) => JSON.parse(text) as Record<string, unknown>, () => undefined);
-  return record !== undefined && isDeepStrictEqual(record["kernels"], kernels) ? record : undefined;
-}
-
-function pickMachine({ date, device, computeCapability, driver }: Record<string, unknown>): object {
+function pickMachine({ date, device, computeCapability, driver }: GpuRecord): object {
   return { date, device, computeCapability, driver };
 }

@@ -1,9 +1,7 @@
 /**
- * Stands in for vitest on a GPU machine, which has no packages: runs the conformance suite's cases one after the other.
+ * Stands in for vitest where it is not: on a GPU machine, which has no packages, and in a page. Runs the conformance suite's cases one after the other.
  * It has what the suite uses and nothing more; anything else fails to bundle or throws.
  */
-import { isDeepStrictEqual } from "node:util";
-
 type Body = () => unknown;
 interface Case {
   readonly name: string;
@@ -45,6 +43,11 @@ export interface Run {
   stop(): boolean;
   /** Is this case, by its number and name, part of the run? */
   wants(index: number, name: string): boolean;
+}
+
+/** Names of the cases registered so far, in order. */
+export function registered(): string[] {
+  return cases.map(({ name }) => name);
 }
 
 /** Runs what was registered, and forgets it. */
@@ -92,7 +95,7 @@ export function expect(value: unknown, message = "") {
   const show = (expected: unknown, how: string): string => `${message} expected ${format(value)} ${how} ${format(expected)}`;
   return {
     toBe: (expected: unknown) => assert(Object.is(value, expected), show(expected, "to be")),
-    toEqual: (expected: unknown) => assert(isDeepStrictEqual(value, expected), show(expected, "to equal")),
+    toEqual: (expected: unknown) => assert(isSame(value, expected), show(expected, "to equal")),
     toBeLessThan: (limit: number) => assert((value as number) < limit, show(limit, "to be less than")),
     toBeLessThanOrEqual: (limit: number) => assert((value as number) <= limit, show(limit, "to be at most")),
     toBeGreaterThan: (limit: number) => assert((value as number) > limit, show(limit, "to be more than")),
@@ -115,6 +118,20 @@ export function expect(value: unknown, message = "") {
       },
     },
   };
+}
+
+type Indexed = Readonly<Record<string, unknown>>;
+
+/** Deep equality of plain objects, arrays and typed arrays: all that the suite compares. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (typeof a !== "object" || typeof b !== "object" || a === null || b === null) return false;
+  if (Object.getPrototypeOf(a) !== Object.getPrototypeOf(b)) return false;
+  if (!Array.isArray(a) && !ArrayBuffer.isView(a) && Object.getPrototypeOf(a) !== Object.prototype) {
+    throw new TypeError(`toEqual does not compare a ${a.constructor.name} here.`);
+  }
+  const names = Object.keys(a);
+  return names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && isSame((a as Indexed)[name], (b as Indexed)[name]));
 }
 
 function format(value: unknown): string {

@@ -66,6 +66,11 @@ export async function command(
   }
 }
 
+/** Standard error without what Dawn itself says of lavapipe's limits. */
+export function withoutDawnRemarks(text: string): string {
+  return text.replaceAll(/^Warning: max\w+ artificially reduced .*\n/gm, "");
+}
+
 /**
  * Packs packages as they would be published, but for the scripts that may refuse it (no CUDA kernels on this machine, say),
  * and returns the tarballs' paths, in the order of `names`.

@@ -122,7 +122,6 @@ describe("infllm attention refuses", () => {
     ["an unwritable output", { args: ["--out", "/nowhere/out.safetensors"] }, 1, "/nowhere/out.safetensors cannot be written: there is no such file"],
     ["a missing input", { args: ["--inputs", "/nowhere/in.safetensors"] }, 1, "/nowhere/in.safetensors does not exist. Check the path."],
     ["a folder as input", { args: ["--inputs", "/"] }, 1, "/ is a folder, a file is needed"],
-    ["a backend that is not installed", { args: ["--backend", "webgpu"] }, 1, "The webgpu backend is not usable: the package @infllm/backend-webgpu is not installed"],
     ["threads for a backend without", { args: ["--threads", "2"] }, 2, "--threads is for the cpu backend"],
   ])("%s", async (_, given, exitCode, message) => {
     const { code, stdout, stderr } = await attention(given);

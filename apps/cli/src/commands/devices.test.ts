@@ -1,4 +1,5 @@
 import { probeCuda } from "@infllm/backend-cuda";
+import { probeWebGpu } from "@infllm/backend-webgpu";
 import { describe, expect, it } from "vitest";
 import { infllm } from "../../test/harness.ts";
 import { describeBackend } from "./devices.ts";
@@ -17,20 +18,19 @@ describe("infllm devices", () => {
     const { code, stdout, stderr } = await infllm(["devices"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: "" });
     expect(stdout).toMatch(/^cpu +usable$/mu);
-    expect(stdout).toMatch(/^webgpu +not usable$/mu);
-    expect(stdout).toContain("@infllm/backend-webgpu is not installed");
-    expect(stdout).toMatch(/To use it: npm install @infllm\/backend-webgpu/u);
     const { missing } = await probeCuda();
     expect(stdout).toMatch(missing.length > 0 ? /^cuda +not usable\n(?: +GPU .*\n)*? +Why: /mu : /^cuda +usable\n +GPU 0: /mu);
+    const { adapter } = await probeWebGpu();
+    expect(stdout).toMatch(adapter === undefined ? /^webgpu +not usable\n +Why: /mu : /^webgpu +usable\n +GPU: /mu);
   });
 
   it("prints one JSON document", async () => {
     const { stdout } = await infllm(["devices", "--json"]);
     const { backends, machine } = JSON.parse(stdout);
-    expect(backends.map((each: { name: string }) => each.name)).toEqual(["cpu", "webgpu", "cuda"]);
+    expect(backends.map((each: { name: string }) => each.name)).toEqual(["cpu", "cuda", "webgpu"]);
     expect(backends[0]).toMatchObject({ usable: true, capabilities: { ops: expect.arrayContaining(["neural"]) } });
-    expect(backends[1]).toMatchObject({ usable: false, reason: expect.any(String), remedy: expect.any(String) });
-    expect(backends[2].hardware).toEqual(await probeCuda());
+    expect(backends[1].hardware).toEqual(await probeCuda());
+    expect(backends[2].hardware).toEqual(await probeWebGpu());
     expect(machine.cores).toBeGreaterThan(0);
   });
 
@@ -53,6 +53,14 @@ describe("infllm devices", () => {
       "Why: Too old. Buy another.",
       "",
     ]);
+  });
+
+  it("names WebGPU's adapter with what it computes with, or why there is none", () => {
+    const hardware = { adapter: "Some GPU", software: false, features: ["depth-clip-control", "shader-f16", "subgroups"] };
+    expect(describeBackend({ name: "webgpu", usable: true, hardware }, 200)).toContain("GPU: Some GPU, shader-f16, subgroups\n");
+    const none = { features: [], missing: "No GPU. Install a driver." };
+    const text = describeBackend({ name: "webgpu", usable: false, hardware: none, reason: "No GPU. Install a driver" }, 200);
+    expect(text).toBe("webgpu  not usable\n        Why: No GPU. Install a driver.\n");
   });
 
   it("keeps to the width of the terminal", () => {

@@ -1,9 +1,8 @@
 import { availableParallelism, totalmem } from "node:os";
-import type { CudaProbe } from "@infllm/backend-cuda";
 import { inspectModel } from "@infllm/model";
 import { formatBytes } from "@infllm/tensor";
 import { attentionPaths, describePaths } from "../attention/paths.ts";
-import { probeBackends, type BackendReport } from "../backends.ts";
+import { probeBackends, type BackendReport, type Hardware } from "../backends.ts";
 import type { Io } from "../io.ts";
 import { jsonOption } from "../options.ts";
 import type { RegisterCommand } from "../program.ts";
@@ -54,13 +53,23 @@ function describeUsable({ description = "", paths, limitations = [] }: BackendRe
 }
 
 function describeObstacles({ hardware, reason = "unknown", remedy }: BackendReport): string[] {
-  const missing = hardware?.missing ?? [];
+  const missing = missingFrom(hardware);
   const reasons = missing.length > 0 ? missing : [`${reason}.`];
   return [...reasons.map((text) => `Why: ${text}`), remedy === undefined ? "" : `To use it: ${remedy}.`];
 }
 
-function describeHardware(hardware: CudaProbe | undefined): string[] {
-  if (!hardware || hardware.devices.length === 0) return [];
+function missingFrom(hardware: Hardware | undefined): readonly string[] {
+  return [hardware?.missing ?? []].flat();
+}
+
+function describeHardware(hardware: Hardware | undefined): string[] {
+  if (hardware === undefined) return [];
+  if (!("devices" in hardware)) {
+    // The other features are for drawing.
+    const computing = hardware.features.filter((feature) => /^shader-f16$|subgroup|^timestamp-query$/.test(feature));
+    return hardware.adapter === undefined ? [] : [`GPU: ${[hardware.adapter, ...computing].join(", ")}`];
+  }
+  if (hardware.devices.length === 0) return [];
   const gpus = hardware.devices.map(
     ({ ordinal, name, major, minor, memoryBytes, driverVersion }) =>
       `GPU ${ordinal}: ${name}, compute capability ${major}.${minor}, ${formatBytes(memoryBytes)} memory, driver for CUDA ${driverVersion}`,

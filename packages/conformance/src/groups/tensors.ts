@@ -39,6 +39,18 @@ export function tensorCases(checks: Checks): void {
       expectSame("tensor", await device.read(tensor), ramp(4));
     });
 
+    if (checks.backend.capabilities.runsLater) {
+      checks.check("a read takes what was enqueued before it, whatever comes after", async (device) => {
+        const tensor = device.tensor("i32", [1], [1]);
+        const reads: Promise<Float32Array>[] = [];
+        for (let value = 2; value < 10; value++) {
+          reads.push(device.read(tensor));
+          device.write(tensor, [value]);
+        }
+        expectSame("reads", (await Promise.all(reads)).map(([value = NaN]) => value), [1, 2, 3, 4, 5, 6, 7, 8]);
+      });
+    }
+
     checks.check("memory use counts tensors", async (device) => {
       const before = device.backend.memory();
       device.allocate("f32", [256, 1024]);

@@ -21,6 +21,8 @@ export interface Network {
 
 export interface Pass {
   readonly batch: SequenceBatch;
+  /** i32, at least `[rows]`; the first of `activations.ids` when absent. */
+  readonly ids?: DeviceTensor;
   /** i32 `[rows]` */
   readonly positions: DeviceTensor;
   readonly sparse: boolean;
@@ -28,14 +30,15 @@ export interface Pass {
   readonly logitRows?: readonly [from: number, to: number];
 }
 
-/** Enqueues one pass over the rows whose ids `activations.ids` holds; logits go to the first rows of their buffer. */
+/** Enqueues one pass; logits go to the first rows of their buffer. */
 export function forward(network: Network, pass: Pass): void {
   const { backend, config, weights, activations } = network;
+  const { ids = activations.ids } = pass;
   const { rows } = pass.batch;
   const of = (tensor: DeviceTensor) => tensor.view({ rows: [0, rows] });
   const x = of(activations.x);
   backend.neural.embed({
-    ids: of(activations.ids),
+    ids: of(ids),
     table: weights.embedding,
     scale: config.embeddingScale,
     out: x,

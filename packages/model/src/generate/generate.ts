@@ -45,19 +45,23 @@ export async function* generateText(generation: Generation): AsyncGenerator<stri
   const prefillSeconds = (performance.now() - started) / 1000;
   let decodeSeconds = 0;
 
-  for (;;) {
-    requireToken(token, runner);
-    tokens.push(token);
-    const ended = !options.ignoreEos && generation.eosIds.includes(token);
-    const piece = ended ? "" : stops.push(text.push(token));
-    if (piece !== "") yield piece;
-    reason = stopReason(generation, { ended, stopped: stops.stopped, generated: tokens.length });
-    if (reason !== undefined) break;
-    signal?.throwIfAborted();
-    const sparse = attendsSparsely(options.attention, runner.length + 1, generation.sparse);
-    const before = performance.now();
-    token = await runner.decode(token, sparse, draws());
-    decodeSeconds += (performance.now() - before) / 1000;
+  try {
+    for (;;) {
+      requireToken(token, runner);
+      tokens.push(token);
+      const ended = !options.ignoreEos && generation.eosIds.includes(token);
+      const piece = ended ? "" : stops.push(text.push(token));
+      if (piece !== "") yield piece;
+      reason = stopReason(generation, { ended, stopped: stops.stopped, generated: tokens.length });
+      if (reason !== undefined) break;
+      signal?.throwIfAborted();
+      const before = performance.now();
+      enqueueSteps(generation, tokens.length, draws);
+      token = await runner.next();
+      decodeSeconds += (performance.now() - before) / 1000;
+    }
+  } finally {
+    runner.settle();
   }
   const rest = reason === "stop" ? "" : stops.push(text.flush()) + stops.flush();
   if (rest !== "") yield rest;
@@ -72,6 +76,16 @@ export async function* generateText(generation: Generation): AsyncGenerator<stri
     stopReason: reason,
     seed: options.seed,
   });
+}
+
+/**
+ * Enqueues the next step and, where that keeps a device busy, the one after it: with `generated` tokens known, some may be
+ * ahead already. Not beyond the tokens that are wanted at most.
+ */
+function enqueueSteps({ runner, options, contextLength, sparse }: Generation, generated: number, draws: () => Draw): void {
+  while (runner.ahead < runner.mostAhead && generated + runner.ahead < options.maxTokens && runner.length + runner.ahead < contextLength) {
+    runner.enqueue(attendsSparsely(options.attention, runner.length + runner.ahead + 1, sparse), draws());
+  }
 }
 
 function checkPrompt(generation: Generation): void {

@@ -34,13 +34,33 @@ export interface LastQuery {
   readonly sparse: boolean;
 }
 
-/** Runs one sequence through a network: prompts in chunks, then token by token with recorded steps. */
+/** A step that was enqueued and whose token was not looked at yet. */
+interface Ahead {
+  /** The token that the step draws. */
+  readonly drawn: Promise<number>;
+  readonly query: LastQuery;
+}
+
+/** Steps that are enqueued before the token of the first is waited for. */
+const AHEAD = 2;
+
+/**
+ * Runs one sequence through a network: prompts in chunks, then token by token with recorded steps. A drawn token stays on
+ * the device as the next step's input, so that step may be enqueued before the host knows the token. Where an answer ends
+ * there, the step was for nothing: `settle` takes it back.
+ */
 export class Runner {
   readonly #network: Network;
   readonly #state: BatchState;
   readonly #sequence: CachedSequence;
-  /** Tokens whose keys and values the cache holds. */
+  /** Tokens whose keys and values the cache holds, but for those of steps ahead. */
   #cached: number[] = [];
+  /** The token drawn last, whose keys and values are not in the cache, or those of a step ahead. */
+  #drawn = -1;
+  /** Steps of which nobody knows the token yet, oldest first. */
+  readonly #ahead: Ahead[] = [];
+  /** Have steps that were taken back overwritten what the last query left in the buffers? */
+  #overwritten = false;
   /** One recorded decode step for dense, one for sparse attention. */
   readonly #steps = new Map<boolean, RecordedStep>();
   #last: LastQuery | undefined;
@@ -55,11 +75,22 @@ export class Runner {
     this.#sequence = network.cache.addSequence();
   }
 
-  /** Tokens in the cache. */
+  /** Tokens in the cache, those of steps ahead left out. */
   get length(): number {
     return this.#cached.length;
   }
 
+  /** Steps that are enqueued and whose token was not looked at. */
+  get ahead(): number {
+    return this.#ahead.length;
+  }
+
+  /** How many steps may be ahead: more than one only where that keeps a device busy. */
+  get mostAhead(): number {
+    return this.#network.backend.capabilities.runsLater ? AHEAD : 1;
+  }
+
+  /** The last query whose token was looked at. */
   get lastQuery(): LastQuery | undefined {
     return this.#last;
   }
@@ -74,6 +105,8 @@ export class Runner {
 
   /** Processes the prompt and draws the token after it; −1 if its logits are not finite. */
   async prefill({ ids, sparse, draw, reuse, onChunk, signal }: PrefillArgs): Promise<number> {
+    this.settle();
+    this.#overwritten = false;
     this.#truncate(reuse ? this.reusable(ids) : 0);
     const start = this.#cached.length;
     let token = -1;
@@ -82,29 +115,61 @@ export class Runner {
       const chunk = ids.slice(from, from + this.chunk);
       const complete = from + chunk.length === ids.length;
       token = await this.#guarded(() => this.#chunk(chunk, sparse, complete ? draw : undefined));
+      this.#drawn = token;
       onChunk?.(from + chunk.length - start, ids.length - start);
       await yieldToEvents();
     }
     return token;
   }
 
-  /** Appends a token and draws the next; −1 if its logits are not finite. */
-  async decode(id: number, sparse: boolean, draw: Draw): Promise<number> {
-    const token = await this.#guarded(async () => {
-      const { backend, activations } = this.#network;
-      this.#append([id]);
-      this.#writeDraw(draw);
-      this.#step(sparse).run();
-      this.#last = { row: 0, position: this.#cached.length - 1, sparse };
-      const [drawn = -1] = await backend.read(activations.sampled);
-      return drawn;
-    });
+  /** Enqueues a step that appends the token drawn last, known or not, and draws the one after it. */
+  enqueue(sparse: boolean, draw: Draw): void {
+    const query = { row: 0, position: this.#sequence.length, sparse };
+    const run = async (): Promise<number> => {
+      this.#decode(sparse, draw);
+      return this.#readDrawn();
+    };
+    const drawn = run();
+    // Whoever takes the token hears of an error; a step that is taken back has nobody.
+    drawn.catch(() => undefined);
+    this.#ahead.push({ drawn, query });
+  }
+
+  /** The token that the oldest step ahead has drawn; −1 if its logits are not finite. @throws UsageError without a step */
+  async next(): Promise<number> {
+    const step = this.#ahead.shift();
+    if (step === undefined) throw new UsageError("next() without a step; call enqueue() before.");
+    const token = await this.#guarded(() => step.drawn);
+    this.#cached.push(this.#drawn);
+    this.#drawn = token;
+    this.#last = step.query;
     await yieldToEvents();
     return token;
   }
 
+  /** Takes back the steps whose token nobody looked at. */
+  settle(): void {
+    if (this.#ahead.length === 0) return;
+    this.#ahead.length = 0;
+    this.#overwritten = true;
+    this.#truncate(this.#cached.length);
+  }
+
+  /** Makes the buffers hold what the last query computed, by computing it again where a step taken back was after it. */
+  restore(): void {
+    const { backend, activations } = this.#network;
+    const id = this.#cached.at(-1);
+    if (!this.#overwritten || this.#last === undefined || id === undefined) return;
+    backend.write(activations.sampled, Int32Array.of(id));
+    this.#sequence.truncate(this.#cached.length - 1);
+    this.#decode(this.#last.sparse, { temperature: 0, topK: 0, topP: 1, uniform: 0 });
+    this.#last = { ...this.#last, row: 0 };
+    this.#overwritten = false;
+  }
+
   /** f32 `[vocabulary]`: logits of the last query. */
   async logits(): Promise<Float32Array> {
+    this.restore();
     const logits = await this.#network.backend.read(this.#network.activations.logits);
     if (logits instanceof Float32Array) return logits;
     throw new UsageError("The backend returned logits that are not f32.");
@@ -118,7 +183,9 @@ export class Runner {
 
   async #chunk(ids: readonly number[], sparse: boolean, draw: Draw | undefined): Promise<number> {
     const { backend, activations } = this.#network;
-    this.#append(ids);
+    this.#append(ids.length);
+    backend.write(activations.ids, Int32Array.from(ids));
+    for (const id of ids) this.#cached.push(id);
     const { batch, positions } = this.#state;
     const pass = { batch, positions, sparse };
     this.#last = { row: ids.length - 1, position: this.#cached.length - 1, sparse };
@@ -130,7 +197,18 @@ export class Runner {
     this.#writeDraw(draw);
     forward(this.#network, { ...pass, logitRows: [ids.length - 1, ids.length] });
     this.#sample();
-    const [drawn = -1] = await backend.read(activations.sampled);
+    return this.#readDrawn();
+  }
+
+  /** Enqueues one row: the token that `activations.sampled` holds. */
+  #decode(sparse: boolean, draw: Draw): void {
+    this.#append(1);
+    this.#writeDraw(draw);
+    this.#step(sparse).run();
+  }
+
+  async #readDrawn(): Promise<number> {
+    const [drawn = -1] = await this.#network.backend.read(this.#network.activations.sampled);
     return drawn;
   }
 
@@ -139,18 +217,15 @@ export class Runner {
     if (recorded !== undefined) return recorded;
     const { batch, positions } = this.#state;
     const step = this.#network.backend.record(() => {
-      forward(this.#network, { batch, positions, sparse, logitRows: [0, 1] });
+      forward(this.#network, { batch, positions, sparse, ids: this.#network.activations.sampled, logitRows: [0, 1] });
       this.#sample();
     });
     this.#steps.set(sparse, step);
     return step;
   }
 
-  #append(ids: readonly number[]): void {
-    const { backend, activations } = this.#network;
-    this.#state.set([{ sequence: this.#sequence, count: ids.length }]);
-    backend.write(activations.ids, Int32Array.from(ids));
-    for (const id of ids) this.#cached.push(id);
+  #append(count: number): void {
+    this.#state.set([{ sequence: this.#sequence, count }]);
   }
 
   #writeDraw({ temperature, topK, topP, uniform }: Draw): void {
@@ -172,6 +247,7 @@ export class Runner {
     try {
       return await step();
     } catch (error) {
+      this.#ahead.length = 0;
       this.#truncate(0);
       throw error;
     }
