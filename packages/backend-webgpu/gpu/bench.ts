@@ -26,10 +26,10 @@ export interface Timing {
   readonly what: string;
   /** Median over the repeats, the wait for the GPU included. */
   readonly wallMs: number;
-  /** Sum over the launches of one run; absent without timestamps. */
+  /** Of one run; absent without timestamps. */
   readonly gpuMs?: number;
   readonly tflops?: number;
-  /** GPU time by kernel. */
+  /** GPU time by kernel, each launch alone: their sum is larger. */
   readonly kernels?: readonly KernelTime[];
 }
 
@@ -136,8 +136,10 @@ async function layer(backend: WebGpuBackend, length: number, sizes: BenchSizes, 
   state.revisit([{ sequence, from: length - 1, count: 1 }]);
   const { select, sparse, dense } = ops(1);
   for (const [what, work] of [["dense", [dense]], ["sparse, selection included", [select, sparse]]] as const) {
-    const step = backend.record(() => work.forEach((op) => op()));
-    add(await time(backend, `decode, ${what}, ${name}`, () => step.run(), 9, undefined, STEPS));
+    const step = backend.record(() => {
+      for (let i = 0; i < LAYERS; i++) work.forEach((op) => op());
+    });
+    add(await time(backend, `decode, ${what}, a layer of ${LAYERS}, ${name}`, () => step.run(), 21, undefined, LAYERS));
     step.release();
   }
   state.release();
@@ -145,15 +147,13 @@ async function layer(backend: WebGpuBackend, length: number, sizes: BenchSizes, 
   cache.close();
 }
 
-/** Steps of decoding between two waits, as a model's layers follow each other. */
-const STEPS = 20;
+/** Layers of a step of decoding: what they share, such as the rows' positions, is found once a step. */
+const LAYERS = 32;
 /** GPUs idle at a fraction of their clock, and take this long to leave it. */
 const WARM_MILLISECONDS = 700;
 
-async function time(backend: WebGpuBackend, what: string, once: () => void, repeats: number, operations?: number, count = 1): Promise<Timing> {
-  const work = (): void => {
-    for (let i = 0; i < count; i++) once();
-  };
+/** `work` has `parts` equal parts; times are of one. */
+async function time(backend: WebGpuBackend, what: string, work: () => void, repeats: number, operations?: number, parts = 1): Promise<Timing> {
   const warm = performance.now();
   do {
     work();
@@ -164,17 +164,19 @@ async function time(backend: WebGpuBackend, what: string, once: () => void, repe
     const start = performance.now();
     work();
     await backend.sync();
-    times.push((performance.now() - start) / count);
+    times.push((performance.now() - start) / parts);
   }
   times.sort((a, b) => a - b);
   const wallMs = times[times.length >> 1] ?? NaN;
-  const kernels = backend.device.features.includes("timestamp-query") ? await backend.profile(once) : undefined;
-  const gpuMs = kernels?.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  const hasTimestamps = backend.device.features.includes("timestamp-query");
+  const ofOne = (times: readonly KernelTime[]): KernelTime[] => times.map((each) => ({ ...each, milliseconds: rounded(each.milliseconds / parts) }));
+  const kernels = hasTimestamps ? ofOne(await backend.profile(work)) : [];
+  const gpuMs = hasTimestamps ? ofOne(await backend.profile(work, { byKernel: false })).reduce((sum, { milliseconds }) => sum + milliseconds, 0) : undefined;
   return {
     what,
     wallMs: rounded(wallMs),
     ...(gpuMs === undefined ? {} : { gpuMs: rounded(gpuMs) }),
-    ...(kernels === undefined || kernels.length < 2 ? {} : { kernels: kernels.map((each) => ({ ...each, milliseconds: rounded(each.milliseconds) })) }),
+    ...(kernels.length < 2 ? {} : { kernels }),
     ...(operations === undefined ? {} : { tflops: rounded(operations / (gpuMs ?? wallMs) / 1e9) }),
   };
 }

@@ -111,6 +111,38 @@ fn stage_value(i: u32, value: vec4f) {
   }
 }
 
+// Four items, THREADS apart.
+fn value_items(i: u32, first: u32) -> mat4x4f {
+  return mat4x4f(value_item(i, first), value_item(i + THREADS, first), value_item(i + 2u * THREADS, first), value_item(i + 3u * THREADS, first));
+}
+
+fn stage_values(thread: u32, first: u32) {
+  if LOADS == 1u {
+    for (var i = thread; i < VALUE_KEYS * fours(); i += THREADS) {
+      stage_value(i, value_item(i, first));
+    }
+    return;
+  }
+  for (var i = thread; i < VALUE_KEYS * fours(); i += LOADS * THREADS) {
+    let items = value_items(i, first);
+    var more: mat4x4f;
+    if LOADS == 8u {
+      more = value_items(i + 4u * THREADS, first);
+    }
+    stage_four_values(i, items);
+    if LOADS == 8u {
+      stage_four_values(i + 4u * THREADS, more);
+    }
+  }
+}
+
+fn stage_four_values(i: u32, items: mat4x4f) {
+  stage_value(i, items[0]);
+  stage_value(i + THREADS, items[1]);
+  stage_value(i + 2u * THREADS, items[2]);
+  stage_value(i + 3u * THREADS, items[3]);
+}
+
 // Four columns of four neighbouring keys' values, from staged.
 fn four_values(at: u32, column4: u32) -> mat4x4f {
   if HEAD_DIM == 0u && column4 >= fours() {
@@ -119,7 +151,7 @@ fn four_values(at: u32, column4: u32) -> mat4x4f {
   return mat4x4f(staged[at], staged[at + fours()], staged[at + 2u * fours()], staged[at + 3u * fours()]);
 }
 
-// Weights of a quad's queries for four neighbouring keys, a column each.
+// Weights of four queries for four neighbouring keys, a column each.
 fn four_weights(at: u32) -> mat4x4f {
   return mat4x4f(staged[at], staged[at + DOWN], staged[at + 2u * DOWN], staged[at + 3u * DOWN]);
 }
@@ -136,9 +168,9 @@ fn faded(result: mat4x4f, fade: vec4f) -> mat4x4f {
   return mat4x4f(result[0] * fade[0], result[1] * fade[1], result[2] * fade[2], result[3] * fade[3]);
 }
 
-// Positions of a quad's queries, beginning with `r`; -1: none.
-fn positions(first: i32, down: u32, r: u32) -> vec4i {
-  let row = vec4u(row_of(down, r), row_of(down, r + 1u), row_of(down, r + 2u), row_of(down, r + 3u));
+// Positions of an invocation's queries; -1: none.
+fn positions(first: i32, down: u32) -> vec4i {
+  let row = vec4u(row_of(down, 0u), row_of(down, 1u), row_of(down, 2u), row_of(down, 3u));
   return select(vec4i(-1), vec4i(first) + vec4i(row / tile.heads), row < vec4u(tile.count * tile.heads));
 }
 
@@ -156,14 +188,14 @@ fn seen(scores: vec4f, tokens: vec4i, position: i32) -> vec4f {
   return select(vec4f(LOWEST), scores, (tokens >= vec4i(0)) & (tokens <= vec4i(position)));
 }
 
-// Writes a step's columns of a quad's queries, or of the part of them that these keys give.
-fn finish(thread: u32, r: u32, part: u32, step: u32, result: mat4x4f, largest: vec4f, sum: vec4f) {
+// Writes a step's columns of an invocation's queries, or of the part of them that these keys give.
+fn finish(thread: u32, part: u32, step: u32, result: mat4x4f, largest: vec4f, sum: vec4f) {
   let column4 = thread % ACROSS + 16u * step;
   if column4 >= fours() {
     return;
   }
   for (var i = 0u; i < 4u; i++) {
-    let row = row_of(thread / ACROSS, r + i);
+    let row = row_of(thread / ACROSS, i);
     if has_query(row) {
       if params.parts == 1u {
         out[params.out_start4 + token_of(row) * params.out_stride4 + head_of(row) * fours() + column4] = Element4(result[i] / sum[i]);
@@ -212,17 +244,14 @@ fn attend(about: vec4i, last: i32, part: u32, thread: u32) {
   let tiles = (tokens + KEYS - 1u) / KEYS;
   let share = (tiles + params.parts - 1u) / params.parts;
 
-  let position_a = positions(about.y, down, 0u);
-  let position_b = positions(about.y, down, 4u);
-  var largest = RowNumbers(vec4f(LOWEST), vec4f(LOWEST));
-  var sum: RowNumbers;
-  // Of a quad's queries, fours of the head across, across + 16, …
-  var result_a0: mat4x4f;
-  var result_a1: mat4x4f;
-  var result_a2: mat4x4f;
-  var result_a3: mat4x4f;
-  var result_b0: mat4x4f;
-  var result_b1: mat4x4f;
+  let position = positions(about.y, down);
+  var largest = vec4f(LOWEST);
+  var sum: vec4f;
+  // Of each query, a column, fours of the head across, across + 16, …
+  var result0: mat4x4f;
+  var result1: mat4x4f;
+  var result2: mat4x4f;
+  var result3: mat4x4f;
   place_queries(thread);
   place_keys(thread, part * share * KEYS, 0u);
   var slot = 0u;
@@ -233,69 +262,37 @@ fn attend(about: vec4i, last: i32, part: u32, thread: u32) {
 
     let own = slot * KEYS + 4u * across;
     let tokens = vec4i(key_tokens[own], key_tokens[own + 1u], key_tokens[own + 2u], key_tokens[own + 3u]);
-    scores.a = masked(scores.a, tokens, position_a);
-    var most = RowNumbers(max(largest.a, most_of(scores.a)), largest.b);
-    if QUADS > 1u {
-      scores.b = masked(scores.b, tokens, position_b);
-      most.b = max(largest.b, most_of(scores.b));
-    }
-    most = largest_across(thread, most);
+    scores = masked(scores, tokens, position);
+    let most = largest_across(thread, max(largest, most_of(scores)));
     // A query that has seen nothing yet has weights of 0.
-    let fade_a = exp2(largest.a - most.a);
-    let weights_a = weights_of(scores.a, most.a, LOWEST);
-    stage_quad(thread, 0u, weights_a);
-    sum.a = sum.a * fade_a + sum_of(weights_a);
-    result_a0 = faded(result_a0, fade_a);
+    let weights = weights_of(scores, most, LOWEST);
+    stage_numbers(thread, weights);
+    let fade = exp2(largest - most);
+    sum = sum * fade + sum_of(weights);
+    largest = most;
+    result0 = faded(result0, fade);
     if STEPS > 1u {
-      result_a1 = faded(result_a1, fade_a);
+      result1 = faded(result1, fade);
     }
     if STEPS > 2u {
-      result_a2 = faded(result_a2, fade_a);
-      result_a3 = faded(result_a3, fade_a);
+      result2 = faded(result2, fade);
+      result3 = faded(result3, fade);
     }
-    if QUADS > 1u {
-      let fade_b = exp2(largest.b - most.b);
-      let weights_b = weights_of(scores.b, most.b, LOWEST);
-      stage_quad(thread, 4u, weights_b);
-      sum.b = sum.b * fade_b + sum_of(weights_b);
-      result_b0 = faded(result_b0, fade_b);
-      result_b1 = faded(result_b1, fade_b);
-    }
-    largest = most;
 
     for (var first = 0u; first < params.keys; first += VALUE_KEYS) {
       workgroupBarrier();
-      for (var i = thread; i < VALUE_KEYS * fours(); i += 4u * THREADS) {
-        let v0 = value_item(i, slot * KEYS + first);
-        let v1 = value_item(i + THREADS, slot * KEYS + first);
-        let v2 = value_item(i + 2u * THREADS, slot * KEYS + first);
-        let v3 = value_item(i + 3u * THREADS, slot * KEYS + first);
-        stage_value(i, v0);
-        stage_value(i + THREADS, v1);
-        stage_value(i + 2u * THREADS, v2);
-        stage_value(i + 3u * THREADS, v3);
-      }
+      stage_values(thread, slot * KEYS + first);
       workgroupBarrier();
       for (var key = 0u; key < VALUE_KEYS; key += 4u) {
         let origin = TILE_ROWS * 16u + key * fours() + across;
-        let weights = (first + key) / 4u * TILE_ROWS + down;
-        let v0 = four_values(origin, across);
-        let w_a = four_weights(weights);
-        result_a0 = weighted(w_a, v0, result_a0);
+        let w = four_weights((first + key) / 4u * TILE_ROWS + down);
+        result0 = weighted(w, four_values(origin, across), result0);
         if STEPS > 1u {
-          let v1 = four_values(origin + 16u, across + 16u);
-          result_a1 = weighted(w_a, v1, result_a1);
-          if QUADS > 1u {
-            let w_b = four_weights(weights + 4u * DOWN);
-            result_b0 = weighted(w_b, v0, result_b0);
-            result_b1 = weighted(w_b, v1, result_b1);
-          }
-        } else if QUADS > 1u {
-          result_b0 = weighted(four_weights(weights + 4u * DOWN), v0, result_b0);
+          result1 = weighted(w, four_values(origin + 16u, across + 16u), result1);
         }
         if STEPS > 2u {
-          result_a2 = weighted(w_a, four_values(origin + 32u, across + 32u), result_a2);
-          result_a3 = weighted(w_a, four_values(origin + 48u, across + 48u), result_a3);
+          result2 = weighted(w, four_values(origin + 32u, across + 32u), result2);
+          result3 = weighted(w, four_values(origin + 48u, across + 48u), result3);
         }
       }
     }
@@ -303,18 +300,12 @@ fn attend(about: vec4i, last: i32, part: u32, thread: u32) {
   }
 
   sum = sum_across(thread, sum);
-  finish(thread, 0u, part, 0u, result_a0, largest.a, sum.a);
+  finish(thread, part, 0u, result0, largest, sum);
   if STEPS > 1u {
-    finish(thread, 0u, part, 1u, result_a1, largest.a, sum.a);
+    finish(thread, part, 1u, result1, largest, sum);
   }
   if STEPS > 2u {
-    finish(thread, 0u, part, 2u, result_a2, largest.a, sum.a);
-    finish(thread, 0u, part, 3u, result_a3, largest.a, sum.a);
-  }
-  if QUADS > 1u {
-    finish(thread, 4u, part, 0u, result_b0, largest.b, sum.b);
-    if STEPS > 1u {
-      finish(thread, 4u, part, 1u, result_b1, largest.b, sum.b);
-    }
+    finish(thread, part, 2u, result2, largest, sum);
+    finish(thread, part, 3u, result3, largest, sum);
   }
 }

@@ -1,7 +1,7 @@
 // out = x · weightᵀ + bias by subgroup matrices, f16 into f32: tiles of 128 by 128, eight subgroups with 64 rows by 32 outputs
 // each, DEPTH columns at a time. The next columns are loaded while these are multiplied. Weights pass as f16.
 // Workgroups: outputs, rows.
-// uses: <weight> linear-params
+// uses: <weight> <half-weight> linear-params
 // needs: subgroup-matrix
 
 // 32, or 64 where workgroups have the memory: on an H100 104 and 149 TFLOP/s.
@@ -27,31 +27,33 @@ var<workgroup> matrix: array<f16, TILE * PITCH>;
 // A product of each subgroup on its way out.
 var<workgroup> results: array<f32, 8u * SIDE * RESULT_PITCH>;
 
-fn input4(row: u32, column4: u32) -> vec4<f16> {
-  if 4u * column4 >= params.columns {
-    return vec4<f16>();
-  }
-  let values = vec4<f16>(x[params.x_start4 + min(row, params.rows - 1u) * params.x_stride4 + column4]);
-  return select(vec4<f16>(), values, vec4u(4u * column4) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.columns));
-}
-
-fn matrix4(output: u32, column4: u32) -> vec4<f16> {
-  if 4u * column4 >= params.columns {
-    return vec4<f16>();
-  }
-  return vec4<f16>(weight4(min(output, params.outputs - 1u), column4));
-}
-
-// Fours of four rows that lie `apart`.
+// Fours of four rows that lie `apart`; rows past the last repeat it. Nothing here branches: all loads are under way at once.
 fn inputs_of(row: u32, apart: u32, column4: u32) -> mat4x4<f16> {
   return mat4x4<f16>(
     input4(row, column4), input4(row + apart, column4), input4(row + 2u * apart, column4), input4(row + 3u * apart, column4),
   );
 }
 
+fn input4(row: u32, column4: u32) -> vec4<f16> {
+  return vec4<f16>(x[params.x_start4 + min(row, params.rows - 1u) * params.x_stride4 + column4]);
+}
+
 fn matrix_of(output: u32, apart: u32, column4: u32) -> mat4x4<f16> {
   return mat4x4<f16>(
     matrix4(output, column4), matrix4(output + apart, column4), matrix4(output + 2u * apart, column4), matrix4(output + 3u * apart, column4),
+  );
+}
+
+fn matrix4(output: u32, column4: u32) -> vec4<f16> {
+  return half_weight4(min(output, params.outputs - 1u), column4);
+}
+
+// Zeros past the last column of a row, for fours that begin at column4.
+fn inside(fours: mat4x4<f16>, column4: u32) -> mat4x4<f16> {
+  let is_column = vec4u(4u * column4) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.columns);
+  let none = vec4<f16>();
+  return mat4x4<f16>(
+    select(none, fours[0], is_column), select(none, fours[1], is_column), select(none, fours[2], is_column), select(none, fours[3], is_column),
   );
 }
 
@@ -101,13 +103,14 @@ fn main(
   let column = thread % fours;
   let at = index * PITCH + 4u * column;
   let second = 4u * apart;
-  var input_a = inputs_of(first_row + index, apart, column);
-  var matrix_a = matrix_of(first_output + index, apart, column);
+  let last = (params.columns - 1u) / 4u;
+  var input_a = inside(inputs_of(first_row + index, apart, min(column, last)), column);
+  var matrix_a = inside(matrix_of(first_output + index, apart, min(column, last)), column);
   var input_b: mat4x4<f16>;
   var matrix_b: mat4x4<f16>;
   if DEPTH > 32u {
-    input_b = inputs_of(first_row + index + second, apart, column);
-    matrix_b = matrix_of(first_output + index + second, apart, column);
+    input_b = inside(inputs_of(first_row + index + second, apart, min(column, last)), column);
+    matrix_b = inside(matrix_of(first_output + index + second, apart, min(column, last)), column);
   }
   // By 16 rows and 16 outputs. An array that a loop indexes would lie in memory: six times slower on an H100.
   var sum00: Product;
@@ -128,11 +131,17 @@ fn main(
     }
     workgroupBarrier();
     let next = first + fours + column;
-    input_a = inputs_of(first_row + index, apart, next);
-    matrix_a = matrix_of(first_output + index, apart, next);
+    input_a = inputs_of(first_row + index, apart, min(next, last));
+    matrix_a = matrix_of(first_output + index, apart, min(next, last));
     if DEPTH > 32u {
-      input_b = inputs_of(first_row + index + second, apart, next);
-      matrix_b = matrix_of(first_output + index + second, apart, next);
+      input_b = inputs_of(first_row + index + second, apart, min(next, last));
+      matrix_b = matrix_of(first_output + index + second, apart, min(next, last));
+    }
+    if 4u * (first + 2u * fours) > params.columns {
+      input_a = inside(input_a, next);
+      matrix_a = inside(matrix_a, next);
+      input_b = inside(input_b, next);
+      matrix_b = inside(matrix_b, next);
     }
     for (var k = 0u; k < DEPTH; k += SIDE) {
       let right0 = subgroupMatrixLoad<Right, col_major>(&matrix, own_output * PITCH + k, PITCH);

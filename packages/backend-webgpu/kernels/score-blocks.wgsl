@@ -26,13 +26,13 @@ fn normaliser_of(row: u32) -> vec2f {
   return vec2f(total.x, select(0.0, 1.0 / total.y, total.y > 0.0));
 }
 
-// 2^(score - LSE) of a quad's scores, beginning with query `r`; 0 for rows without a query.
-fn normalised(scores: mat4x4f, down: u32, r: u32) -> mat4x4f {
+// 2^(score - LSE) of an invocation's scores; 0 for rows without a query.
+fn normalised(scores: mat4x4f, down: u32) -> mat4x4f {
   return mat4x4f(
-    normalised4(scores[0], row_of(down, r)),
-    normalised4(scores[1], row_of(down, r + 1u)),
-    normalised4(scores[2], row_of(down, r + 2u)),
-    normalised4(scores[3], row_of(down, r + 3u)),
+    normalised4(scores[0], row_of(down, 0u)),
+    normalised4(scores[1], row_of(down, 1u)),
+    normalised4(scores[2], row_of(down, 2u)),
+    normalised4(scores[3], row_of(down, 3u)),
   );
 }
 
@@ -70,26 +70,22 @@ fn score(about: vec4i, last: i32, first_block: u32, thread: u32) {
   let all = window_count(last + 1, params.size, params.stride);
   windows = all;
   let end = min(all, (first_block + BLOCKS) * per_block);
-  // Of this invocation's (token, block) pairs; a tile has at most 4 * QUADS * THREADS.
-  var best: array<f32, 8>;
+  // Of this invocation's (token, block) pairs; a tile has at most 4 * THREADS.
+  var best: array<f32, 4>;
   for (var first = max(first_block * per_block, 1u) - 1u; first < end; first += KEYS) {
     workgroupBarrier();
     place_keys(thread, first, 0u);
     // Of this invocation's (token, four windows) pairs.
-    var sums: array<vec4f, 8>;
+    var sums: array<vec4f, 4>;
     for (var chunk = 0u; chunk < params.chunks; chunk++) {
       tile.head = chunk * TILE_ROWS;
       tile.heads = min(TILE_ROWS, params.group - tile.head);
       place_queries(thread);
       let scores = score_tile(thread, 0u);
       workgroupBarrier();
-      let down = thread / ACROSS;
-      stage_quad(thread, 0u, normalised(scores.a, down, 0u));
-      if QUADS > 1u {
-        stage_quad(thread, 4u, normalised(scores.b, down, 4u));
-      }
+      stage_numbers(thread, normalised(scores, thread / ACROSS));
       workgroupBarrier();
-      for (var step = 0u; step < 4u * QUADS; step++) {
+      for (var step = 0u; step < 4u; step++) {
         let pair = step * THREADS + thread;
         if pair < tile.count * 16u {
           let origin = pair % 16u * TILE_ROWS + pair / 16u * tile.heads;
@@ -100,11 +96,11 @@ fn score(about: vec4i, last: i32, first_block: u32, thread: u32) {
       }
     }
     workgroupBarrier();
-    for (var step = 0u; step < 4u * QUADS; step++) {
+    for (var step = 0u; step < 4u; step++) {
       staged[step * THREADS + thread] = sums[step];
     }
     workgroupBarrier();
-    for (var step = 0u; step < 4u * QUADS; step++) {
+    for (var step = 0u; step < 4u; step++) {
       let pair = step * THREADS + thread;
       if pair < tile.count * BLOCKS {
         let token = pair / BLOCKS;
@@ -118,7 +114,7 @@ fn score(about: vec4i, last: i32, first_block: u32, thread: u32) {
       }
     }
   }
-  for (var step = 0u; step < 4u * QUADS; step++) {
+  for (var step = 0u; step < 4u; step++) {
     let pair = step * THREADS + thread;
     if pair < tile.count * BLOCKS {
       let token = pair / BLOCKS;

@@ -36,46 +36,40 @@ fn normalise(about: vec4i, last: i32, part: u32, thread: u32) {
   let share = (all + params.parts * KEYS - 1u) / (params.parts * KEYS) * KEYS;
   let end = min(all, (part + 1u) * share);
   windows = all;
-  let visible_a = visible_to(about.y, down, 0u);
-  let visible_b = visible_to(about.y, down, 4u);
-  var largest = RowNumbers(vec4f(LOWEST), vec4f(LOWEST));
-  var sum: RowNumbers;
+  let visible = visible_to(about.y, down);
+  var largest = vec4f(LOWEST);
+  var sum: vec4f;
   place_queries(thread);
   place_keys(thread, part * share, 0u);
   var slot = 0u;
   for (var first = part * share; first < end; first += KEYS) {
-    let scores = score_tile(thread, slot);
+    var scores = score_tile(thread, slot);
     slot = 1u - slot;
     place_keys(thread, first + KEYS, slot);
-    let window = vec4u(first + 4u * across) + vec4u(0u, 1u, 2u, 3u);
-    let masked_a = masked(scores.a, window, visible_a);
-    let most_a = max(largest.a, most_of(masked_a));
-    sum.a = sum.a * exp2(largest.a - most_a) + sum_of(weights_of(masked_a, most_a, LOWEST));
-    largest.a = most_a;
-    if QUADS > 1u {
-      let masked_b = masked(scores.b, window, visible_b);
-      let most_b = max(largest.b, most_of(masked_b));
-      sum.b = sum.b * exp2(largest.b - most_b) + sum_of(weights_of(masked_b, most_b, LOWEST));
-      largest.b = most_b;
-    }
+    scores = masked(scores, vec4u(first + 4u * across) + vec4u(0u, 1u, 2u, 3u), visible);
+    let most = max(largest, most_of(scores));
+    sum = sum * exp2(largest - most) + sum_of(weights_of(scores, most, LOWEST));
+    largest = most;
   }
   let most = largest_across(thread, largest);
-  sum = sum_across(thread, RowNumbers(sum.a * exp2(largest.a - most.a), sum.b * exp2(largest.b - most.b)));
+  sum = sum_across(thread, sum * exp2(largest - most));
   if across == 0u {
-    finish(down, 0u, part, most.a, sum.a);
-    if QUADS > 1u {
-      finish(down, 4u, part, most.b, sum.b);
+    for (var r = 0u; r < 4u; r++) {
+      let row = row_of(down, r);
+      if has_query(row) {
+        normal[(token_of(row) * params.heads + head_of(row)) * params.parts + part] = vec2f(most[r], sum[r]);
+      }
     }
   }
 }
 
-// Windows that each of a quad's queries sees, beginning with query `r`.
-fn visible_to(first: i32, down: u32, r: u32) -> vec4u {
+// Windows that each of an invocation's queries sees.
+fn visible_to(first: i32, down: u32) -> vec4u {
   var visible: vec4u;
-  for (var i = 0u; i < 4u; i++) {
-    let row = row_of(down, r + i);
+  for (var r = 0u; r < 4u; r++) {
+    let row = row_of(down, r);
     if has_query(row) {
-      visible[i] = window_count(first + i32(row / tile.heads) + 1, params.size, params.stride);
+      visible[r] = window_count(first + i32(row / tile.heads) + 1, params.size, params.stride);
     }
   }
   return visible;
@@ -88,13 +82,4 @@ fn masked(scores: mat4x4f, window: vec4u, visible: vec4u) -> mat4x4f {
     select(vec4f(LOWEST), scores[2], window < vec4u(visible[2])),
     select(vec4f(LOWEST), scores[3], window < vec4u(visible[3])),
   );
-}
-
-fn finish(down: u32, r: u32, part: u32, most: vec4f, sum: vec4f) {
-  for (var i = 0u; i < 4u; i++) {
-    let row = row_of(down, r + i);
-    if has_query(row) {
-      normal[(token_of(row) * params.heads + head_of(row)) * params.parts + part] = vec2f(most[i], sum[i]);
-    }
-  }
 }

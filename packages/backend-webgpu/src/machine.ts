@@ -170,7 +170,7 @@ export class Machine {
     pass.setPipeline(pipeline.pipeline);
     pass.setBindGroup(0, group, [paramsAt]);
     pass.dispatchWorkgroups(...groups);
-    if (this.profiler !== undefined) this.#endPass();
+    if (this.profiler?.byKernel === true) this.#endPass();
     this.#cost += cost;
   }
 

@@ -1,4 +1,7 @@
-/** GPU time by kernel, from timestamp queries. Every launch gets a pass of its own, so use it to compare, not to boast. */
+/**
+ * GPU time from timestamp queries: by kernel, with every launch in a pass of its own, which shows where time goes but takes
+ * longer; or of passes as they are.
+ */
 import { bufferUsage, mapRead } from "./gpu-constants.ts";
 
 /** Launches that can be timed between two reports. */
@@ -16,7 +19,10 @@ export class Profiler {
   readonly #mapped: GPUBuffer;
   #labels: string[] = [];
 
-  constructor(device: GPUDevice) {
+  constructor(
+    device: GPUDevice,
+    readonly byKernel: boolean,
+  ) {
     const size = MOST_PASSES * 2 * 8;
     this.#queries = device.createQuerySet({ type: "timestamp", count: MOST_PASSES * 2 });
     this.#resolved = device.createBuffer({ size, usage: bufferUsage.queryResolve | bufferUsage.copySource });
@@ -27,7 +33,7 @@ export class Profiler {
   next(label: string): GPUComputePassTimestampWrites | undefined {
     if (this.#labels.length === MOST_PASSES) return undefined;
     const at = 2 * this.#labels.length;
-    this.#labels.push(label);
+    this.#labels.push(this.byKernel ? label : "all");
     return { querySet: this.#queries, beginningOfPassWriteIndex: at, endOfPassWriteIndex: at + 1 };
   }
 

@@ -21,6 +21,8 @@ export interface Features {
   readonly f16: boolean;
   /** Products of 16 by 16 f16 matrices into f32 by subgroups of 32 invocations. */
   readonly subgroupMatrix: boolean;
+  /** Does the CPU stand in for a GPU? */
+  readonly software: boolean;
   /** Bytes that a workgroup's invocations share. */
   readonly workgroupBytes: number;
   readonly invocations: number;
@@ -61,9 +63,10 @@ const extensions: Readonly<Record<string, string>> = {
 export function moduleOf(variant: Variant): { readonly code: string; readonly bindings: readonly Binding[] } {
   const kernel: Source = kernels[variant.kernel];
   const chosen = kernel.families.map((family) => {
-    const member = family === "cache" ? variant.cache : family === "weight" ? variant.weight : undefined;
+    const member = family === "cache" ? variant.cache : variant.weight;
     if (member === undefined) throw new RangeError(`Kernel ${variant.kernel} needs a variant of ${family}.`);
-    return `${family}-${member}`;
+    const name = `${family}-${member}`;
+    return pieces[name] === undefined ? `${family}-any` : name;
   });
   const parts = withUses([...chosen, ...kernel.uses]);
   const all = [...parts, kernel];

@@ -46,9 +46,10 @@ export type WebGpuBackend = AttentionBackend & {
   buffers(): number;
   /**
    * GPU time by kernel of what `work` enqueues, longest first. Each launch is timed alone, so the sum exceeds what the
-   * same work takes otherwise. @throws NotAvailableError where the GPU has no timestamps
+   * same work takes otherwise; with `byKernel` false it is one sum of the launches as they follow each other.
+   * @throws NotAvailableError where the GPU has no timestamps
    */
-  profile(work: () => void | Promise<void>): Promise<readonly KernelTime[]>;
+  profile(work: () => void | Promise<void>, options?: { readonly byKernel?: boolean }): Promise<readonly KernelTime[]>;
 };
 
 /**
@@ -71,6 +72,7 @@ export async function webgpuBackend(options: WebGpuOptions = {}): Promise<WebGpu
     const features = {
       f16,
       subgroupMatrix: hasSubgroupMatrix(device, info),
+      software: isSoftware(info),
       workgroupBytes: limits.maxComputeWorkgroupStorageSize,
       invocations: limits.maxComputeInvocationsPerWorkgroup,
     };
@@ -132,9 +134,9 @@ function bindOps(machine: Machine): WebGpuBackend {
     selection,
     attention,
     buffers: () => pool.count,
-    async profile(work) {
+    async profile(work, { byKernel = true } = {}) {
       recorder.useNow("profile");
-      return profile(machine, work);
+      return profile(machine, work, byKernel);
     },
     allocate(dtype: DType, shape: readonly number[]): DeviceTensor {
       machine.use();
@@ -178,13 +180,13 @@ function limitationsOf({ activation, features, device }: Machine): string[] {
   return missing;
 }
 
-async function profile(machine: Machine, work: () => void | Promise<void>): Promise<readonly KernelTime[]> {
+async function profile(machine: Machine, work: () => void | Promise<void>, byKernel: boolean): Promise<readonly KernelTime[]> {
   const { context } = machine;
   if (!context.device.features.has("timestamp-query")) {
     throw new NotAvailableError(`profile: ${context.adapterName} has no timestamp queries. Measure wall time around sync() instead.`);
   }
   await machine.finish();
-  const profiler = new Profiler(context.device);
+  const profiler = new Profiler(context.device, byKernel);
   machine.profiler = profiler;
   try {
     await work();

@@ -7,7 +7,7 @@ import { variantName } from "../src/pipelines.ts";
 import { allVariants, moduleOf } from "../src/variants.ts";
 
 /** Overrides that launches give, at their extremes. */
-const tiles = [{ TILE_ROWS: 32, HEAD_DIM: 128, QUADS: 2 }, { TILE_ROWS: 32, HEAD_DIM: 0 }, { TILE_ROWS: 4, HEAD_DIM: 64 }];
+const tiles = [{ TILE_ROWS: 32, HEAD_DIM: 128, LOADS: 8 }, { TILE_ROWS: 32, HEAD_DIM: 0 }, { TILE_ROWS: 4, HEAD_DIM: 64 }];
 /** Kernels that are launched only where workgroups have this much memory (`choices` in variants.ts); all others fit WebGPU's defaults. */
 const workgroupBytes: Readonly<Record<string, number>> = { "linear-tile": 49152, "linear-matrix": 49152 };
 /** The null backend has the default limits, and checks them last. */
@@ -15,9 +15,9 @@ const tooMuchMemory = /total use of workgroup storage \((\d+) bytes\)/;
 
 const extremes: Readonly<Record<string, readonly Readonly<Record<string, number>>[]>> = {
   attend: [
-    { TILE_ROWS: 32, HEAD_DIM: 128, QUADS: 2, STEPS: 2, VALUE_KEYS: 8 },
+    { TILE_ROWS: 32, HEAD_DIM: 128, LOADS: 8, STEPS: 2, VALUE_KEYS: 8 },
     { TILE_ROWS: 32, HEAD_DIM: 0, STEPS: 4, VALUE_KEYS: 4 },
-    { TILE_ROWS: 16, HEAD_DIM: 64, QUADS: 2, STEPS: 1, VALUE_KEYS: 32 },
+    { TILE_ROWS: 16, HEAD_DIM: 64, LOADS: 8, STEPS: 1, VALUE_KEYS: 32 },
     { TILE_ROWS: 4, HEAD_DIM: 0, STEPS: 4, VALUE_KEYS: 8 },
   ],
   "linear-tile": [{ SLICE: 4 }, { SLICE: 8 }],

@@ -1,25 +1,25 @@
-// Scores of a tile of queries against 64 keys, one or two quads an invocation: a quad is four queries by four keys.
+// Scores of a tile of queries against 64 keys, four queries by four keys an invocation.
 //
-// A tile has TILE_ROWS queries (tokens times heads); its invocations are 16 across the keys and TILE_ROWS / (4 * QUADS)
-// down. What an invocation keeps is spelled out quad by quad: arrays that loops index may end in memory instead of registers,
-// which made attention four times slower on an H100. The
+// A tile has TILE_ROWS queries (tokens times heads); its invocations are 16 across the keys and TILE_ROWS / 4 down. What an
+// invocation keeps of its queries is spelled out: arrays that loops index may end in memory instead of registers. The
 // kernel says where queries and keys are, in fours of the buffers; negative where there is none:
 //   fn query_place(row: u32) -> i32    asked once a tile of queries (`place_queries`)
 //   fn key_place(key: u32, slot: u32) -> i32    asked once a tile of keys (`place_keys`), for one of two slots
 //   fn query4(at: u32) -> vec4f        four numbers of a query, scaled
 //   fn key4(at: u32) -> vec4f          four numbers of a key
-// Both are staged SLICE * 4 columns at a time, four loads of an invocation under way at once: one after the other, their
-// latencies were most of the time on an H100. Rows of workgroup memory are one longer than they must be, so that neither
+// Both are staged SLICE * 4 columns at a time, four or eight loads of an invocation under way at once: one after the other,
+// their latencies were most of the time on an H100. Rows of workgroup memory are one longer than they must be, so that neither
 // writing nor reading meets the same bank twice.
 // uses: fma4
 
 override TILE_ROWS: u32 = 32u;
 // 0: any, in params.head_dim. Kernels made for one head_dim are faster, but every one must be compiled.
 override HEAD_DIM: u32 = 0u;
-// 1 or 2.
-override QUADS: u32 = 1u;
-override THREADS: u32 = TILE_ROWS * 4u / QUADS;
-override DOWN: u32 = TILE_ROWS / 4u / QUADS;
+override THREADS: u32 = TILE_ROWS * 4u;
+override DOWN: u32 = TILE_ROWS / 4u;
+// Loads of an invocation under way at once: 4, or 8 where workgroups are small and each has many to do; 1 where a CPU stands
+// in for the GPU, which has nothing to wait for and compiles less.
+override LOADS: u32 = 4u;
 // Columns staged at a time, in fours.
 override SLICE: u32 = 8u;
 override QUERY_PITCH: u32 = TILE_ROWS + 1u;
@@ -29,18 +29,6 @@ override TILE_STAGED: u32 = SLICE * (TILE_ROWS + 66u);
 const KEYS = 64u;
 const ACROSS = 16u;
 const KEY_PITCH = 65u;
-
-// Scores of an invocation's queries, a column each, for its keys 4 * across to 4 * across + 3.
-struct TileScores {
-  a: mat4x4f,
-  b: mat4x4f,
-}
-
-// A number for each of an invocation's queries.
-struct RowNumbers {
-  a: vec4f,
-  b: vec4f,
-}
 
 var<workgroup> query_places: array<i32, TILE_ROWS>;
 // Of the tile that is worked on and of the next.
@@ -52,7 +40,7 @@ fn fours() -> u32 {
   return select(HEAD_DIM, params.head_dim, HEAD_DIM == 0u) / 4u;
 }
 
-// The `r`th of an invocation's queries; those of its second quad are 4 to 7.
+// The `r`th of an invocation's four queries.
 fn row_of(down: u32, r: u32) -> u32 {
   return down + r * DOWN;
 }
@@ -102,8 +90,62 @@ fn stage_key(i: u32, value: vec4f) {
   }
 }
 
+// Four items, THREADS apart.
+fn query_items(i: u32, first: u32) -> mat4x4f {
+  return mat4x4f(query_item(i, first), query_item(i + THREADS, first), query_item(i + 2u * THREADS, first), query_item(i + 3u * THREADS, first));
+}
+
+fn key_items(i: u32, first: u32, slot: u32) -> mat4x4f {
+  return mat4x4f(
+    key_item(i, first, slot), key_item(i + THREADS, first, slot), key_item(i + 2u * THREADS, first, slot), key_item(i + 3u * THREADS, first, slot),
+  );
+}
+
+fn stage_queries(thread: u32, first: u32) {
+  if LOADS == 1u {
+    for (var i = thread; i < TILE_ROWS * SLICE; i += THREADS) {
+      stage_query(i, query_item(i, first));
+    }
+    return;
+  }
+  for (var i = thread; i < TILE_ROWS * SLICE; i += 4u * THREADS) {
+    let items = query_items(i, first);
+    stage_query(i, items[0]);
+    stage_query(i + THREADS, items[1]);
+    stage_query(i + 2u * THREADS, items[2]);
+    stage_query(i + 3u * THREADS, items[3]);
+  }
+}
+
+fn stage_keys(thread: u32, first: u32, slot: u32) {
+  if LOADS == 1u {
+    for (var i = thread; i < KEYS * SLICE; i += THREADS) {
+      stage_key(i, key_item(i, first, slot));
+    }
+    return;
+  }
+  for (var i = thread; i < KEYS * SLICE; i += LOADS * THREADS) {
+    let items = key_items(i, first, slot);
+    var more: mat4x4f;
+    if LOADS == 8u {
+      more = key_items(i + 4u * THREADS, first, slot);
+    }
+    stage_four_keys(i, items);
+    if LOADS == 8u {
+      stage_four_keys(i + 4u * THREADS, more);
+    }
+  }
+}
+
+fn stage_four_keys(i: u32, items: mat4x4f) {
+  stage_key(i, items[0]);
+  stage_key(i + THREADS, items[1]);
+  stage_key(i + 2u * THREADS, items[2]);
+  stage_key(i + 3u * THREADS, items[3]);
+}
+
 // `sums` and the products of four staged queries with four keys.
-fn quad_products(at: u32, k: mat4x4f, sums: mat4x4f) -> mat4x4f {
+fn with_products(at: u32, k: mat4x4f, sums: mat4x4f) -> mat4x4f {
   return mat4x4f(
     products(staged[at], k, sums[0]),
     products(staged[at + DOWN], k, sums[1]),
@@ -116,83 +158,54 @@ fn products(q: vec4f, k: mat4x4f, sums: vec4f) -> vec4f {
   return vec4f(fma4(q, k[0], sums.x), fma4(q, k[1], sums.y), fma4(q, k[2], sums.z), fma4(q, k[3], sums.w));
 }
 
-// Of the keys in a slot. Ends with all of `staged` in use.
-fn score_tile(thread: u32, slot: u32) -> TileScores {
+// Scores of an invocation's queries, a column each, for the keys 4 * across to 4 * across + 3 of those in a slot. Ends with
+// all of `staged` in use.
+fn score_tile(thread: u32, slot: u32) -> mat4x4f {
   let across = thread % ACROSS;
   let down = thread / ACROSS;
-  var scores: TileScores;
+  var scores: mat4x4f;
   for (var first = 0u; first < fours(); first += SLICE) {
     workgroupBarrier();
-    for (var i = thread; i < TILE_ROWS * SLICE; i += 4u * THREADS) {
-      let q0 = query_item(i, first);
-      let q1 = query_item(i + THREADS, first);
-      let q2 = query_item(i + 2u * THREADS, first);
-      let q3 = query_item(i + 3u * THREADS, first);
-      stage_query(i, q0);
-      stage_query(i + THREADS, q1);
-      stage_query(i + 2u * THREADS, q2);
-      stage_query(i + 3u * THREADS, q3);
-    }
-    for (var i = thread; i < KEYS * SLICE; i += 4u * THREADS) {
-      let k0 = key_item(i, first, slot);
-      let k1 = key_item(i + THREADS, first, slot);
-      let k2 = key_item(i + 2u * THREADS, first, slot);
-      let k3 = key_item(i + 3u * THREADS, first, slot);
-      stage_key(i, k0);
-      stage_key(i + THREADS, k1);
-      stage_key(i + 2u * THREADS, k2);
-      stage_key(i + 3u * THREADS, k3);
-    }
+    stage_queries(thread, first);
+    stage_keys(thread, first, slot);
     workgroupBarrier();
     for (var column4 = 0u; column4 < SLICE; column4++) {
       let at = SLICE * QUERY_PITCH + column4 * KEY_PITCH + across;
       let k = mat4x4f(staged[at], staged[at + ACROSS], staged[at + 2u * ACROSS], staged[at + 3u * ACROSS]);
-      scores.a = quad_products(column4 * QUERY_PITCH + row_of(down, 0u), k, scores.a);
-      if QUADS > 1u {
-        scores.b = quad_products(column4 * QUERY_PITCH + row_of(down, 4u), k, scores.b);
-      }
+      scores = with_products(column4 * QUERY_PITCH + down, k, scores);
     }
   }
   return scores;
 }
 
 // The largest of each query's numbers over the invocations across. Barriers around it are its own.
-fn largest_across(thread: u32, own: RowNumbers) -> RowNumbers {
+fn largest_across(thread: u32, own: vec4f) -> vec4f {
   exchange(thread, own);
-  var numbers = own;
+  var largest = own;
   for (var i = 0u; i < ACROSS; i++) {
-    numbers.a = max(numbers.a, exchanged[i * DOWN + thread / ACROSS]);
-    if QUADS > 1u {
-      numbers.b = max(numbers.b, exchanged[(ACROSS + i) * DOWN + thread / ACROSS]);
-    }
+    largest = max(largest, exchanged[i * DOWN + thread / ACROSS]);
   }
-  return numbers;
+  return largest;
 }
 
 // The same for sums.
-fn sum_across(thread: u32, own: RowNumbers) -> RowNumbers {
+fn sum_across(thread: u32, own: vec4f) -> vec4f {
   exchange(thread, own);
-  var numbers: RowNumbers;
+  var sum: vec4f;
   for (var i = 0u; i < ACROSS; i++) {
-    numbers.a += exchanged[i * DOWN + thread / ACROSS];
-    if QUADS > 1u {
-      numbers.b += exchanged[(ACROSS + i) * DOWN + thread / ACROSS];
-    }
+    sum += exchanged[i * DOWN + thread / ACROSS];
   }
-  return numbers;
+  return sum;
 }
 
-// [quad, across, down]
-fn exchange(thread: u32, own: RowNumbers) {
+// [across, down]
+fn exchange(thread: u32, own: vec4f) {
   workgroupBarrier();
-  exchanged[thread % ACROSS * DOWN + thread / ACROSS] = own.a;
-  if QUADS > 1u {
-    exchanged[(ACROSS + thread % ACROSS) * DOWN + thread / ACROSS] = own.b;
-  }
+  exchanged[thread % ACROSS * DOWN + thread / ACROSS] = own;
   workgroupBarrier();
 }
 
-// The largest score of each of a quad's queries.
+// The largest score of each query.
 fn most_of(scores: mat4x4f) -> vec4f {
   let by_key = transpose(scores);
   return max(max(by_key[0], by_key[1]), max(by_key[2], by_key[3]));
@@ -218,9 +231,9 @@ fn weight4_of(scores: vec4f, most: f32, lowest: f32) -> vec4f {
   return select(vec4f(), exp2(scores - vec4f(most)), scores > vec4f(lowest));
 }
 
-// Puts a quad's numbers, beginning with query `r`, where the whole tile finds them: [key / 4, row] in `staged`.
-fn stage_quad(thread: u32, r: u32, numbers: mat4x4f) {
-  let at = thread % ACROSS * TILE_ROWS + row_of(thread / ACROSS, r);
+// Puts an invocation's numbers where the whole tile finds them: [key / 4, row] in `staged`.
+fn stage_numbers(thread: u32, numbers: mat4x4f) {
+  let at = thread % ACROSS * TILE_ROWS + thread / ACROSS;
   staged[at] = numbers[0];
   staged[at + DOWN] = numbers[1];
   staged[at + 2u * DOWN] = numbers[2];

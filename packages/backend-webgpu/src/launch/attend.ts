@@ -79,7 +79,7 @@ function launchAttend(machine: Machine, job: Job, from: FourRows, to: FourRows, 
   machine.launch({
     kernel: "attend",
     cache: dtype,
-    constants: { ...tileConstants(tile, headDim), STEPS: steps, VALUE_KEYS: valueKeys(machine, tile.rows, steps) },
+    constants: { ...tileConstants(machine, tile, headDim), STEPS: steps, VALUE_KEYS: valueKeys(machine, tile.rows, steps) },
     bind: [
       source.bound, table, pages, blocks, layer.part("keys"), layer.part("values"),
       parts > 1 ? machine.nothingWritten : target.bound, job.partial ?? machine.nothingWritten,

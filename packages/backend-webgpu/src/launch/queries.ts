@@ -48,12 +48,10 @@ export function queryTile(machine: Machine, group: number, tokens: number): Quer
   return { rows, tokens: Math.max(1, Math.min(tokens, Math.floor(rows / group))), chunks: Math.ceil(group / rows) };
 }
 
-/**
- * Two quads of queries an invocation in large tiles, where head_dim is known, so that their sums stay in registers: dense
- * attention of 32k tokens takes 501 ms instead of 514 on an H100. Tiles of 16 rows then have too few invocations: 325
- * instead of 222 ms for block-sparse attention.
- */
-export function tileConstants(tile: QueryTile, headDim: number): Constants {
-  const known = fixedHeadDims.includes(headDim);
-  return { TILE_ROWS: tile.rows, HEAD_DIM: known ? headDim : 0, QUADS: known && tile.rows > 16 ? 2 : 1 };
+/** Rows of tiles whose invocations are few, so that each has many loads. */
+const FEW_ROWS = 16;
+
+export function tileConstants({ features }: Machine, { rows }: QueryTile, headDim: number): Constants {
+  const loads = rows <= FEW_ROWS ? Number(process.env["LOADS"] ?? 8) : 4;
+  return { TILE_ROWS: rows, HEAD_DIM: fixedHeadDims.includes(headDim) ? headDim : 0, LOADS: features.software ? 1 : loads };
 }

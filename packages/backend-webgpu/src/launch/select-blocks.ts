@@ -102,7 +102,7 @@ function score(machine: Machine, kernel: "score-lse" | "score-blocks", job: Job,
   machine.launch({
     kernel,
     cache: dtype,
-    constants: { ...tileConstants(tile, headDim), ...(lse ? {} : { BLOCKS: perGroup }) },
+    constants: { ...tileConstants(machine, tile, headDim), ...(lse ? {} : { BLOCKS: perGroup }) },
     bind: lse ? [source.bound, table, pages, keys, job.normal] : [source.bound, table, pages, keys, job.normal, job.scored],
     params: (p) =>
       p
