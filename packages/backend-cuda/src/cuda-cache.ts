@@ -2,27 +2,14 @@
  * One layer's pages. Keys and values `[pages, kvHeads, blockSize, headDim]`, fine and coarse keys
  * `[pages, kvHeads, windows that end in a block, headDim]`, all in the cache's type.
  */
-import { ShapeError, UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
-import { COARSE_FACTOR, windowsPerPage } from "@infllm/block-selection";
-import type { CacheRows, LayerCache, LayerCacheShape, SparseConfig } from "@infllm/block-selection";
+import { UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
+import { checkCacheShape, windowLevels } from "@infllm/block-selection";
+import type { CacheRows, LayerCache, LayerCacheShape } from "@infllm/block-selection";
 import type { Machine } from "./machine.ts";
 import type { Allocation } from "./memory-pool.ts";
 
 /** What the general kernels compute: a lane holds at most 16 elements of a head, threads load them in pairs. */
 export const headDims = { min: 2, max: 512, multipleOf: 2 } as const;
-
-/** A level of compressed keys: numbers of its windows in tokens, and rows it has in a page. */
-export interface WindowLevel {
-  readonly size: number;
-  readonly stride: number;
-  readonly slots: number;
-}
-
-export interface WindowLevels {
-  readonly fine: WindowLevel;
-  readonly coarse: WindowLevel;
-  readonly sparse: SparseConfig;
-}
 
 export class CudaCache implements LayerCache {
   readonly bytes: number;
@@ -69,17 +56,6 @@ export function cacheBytes(machine: Machine, shape: LayerCacheShape): number {
   return total(partBytes(machine, shape));
 }
 
-/** @throws UsageError when the cache has no compressed keys */
-export function windowLevels(what: string, { sparse }: LayerCacheShape): WindowLevels {
-  if (sparse === undefined) throw new UsageError(`${what}: the cache has no sparse config; allocate it with one to select blocks.`);
-  return { fine: level(sparse, 1), coarse: level(sparse, COARSE_FACTOR), sparse };
-}
-
-function level(config: SparseConfig, factor: number): WindowLevel {
-  const stride = factor * config.kernelStride;
-  return { size: factor * config.kernelSize, stride, slots: windowsPerPage(config.blockSize, stride) };
-}
-
 function partBytes(machine: Machine, shape: LayerCacheShape): [CacheRows, number][] {
   checkShape(machine, shape);
   const { pages, kvHeads, headDim, blockSize, dtype } = shape;
@@ -98,12 +74,9 @@ function aligned(bytes: number): number {
   return Math.ceil(bytes / 256) * 256;
 }
 
-function checkShape({ activation }: Machine, { pages, kvHeads, headDim, blockSize, dtype, sparse }: LayerCacheShape): void {
-  for (const [name, value] of Object.entries({ pages, kvHeads, headDim, blockSize })) {
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw new ShapeError(`allocateCache: ${name} is ${value}; it must be a positive integer.`);
-    }
-  }
+function checkShape({ activation }: Machine, shape: LayerCacheShape): void {
+  checkCacheShape(shape);
+  const { headDim, dtype } = shape;
   if (headDim > headDims.max || headDim % headDims.multipleOf !== 0) {
     throw new UnsupportedError(
       `allocateCache: headDim ${headDim} is not supported; the cuda backend computes even ones up to ${headDims.max}.`,
@@ -114,8 +87,5 @@ function checkShape({ activation }: Machine, { pages, kvHeads, headDim, blockSiz
       `allocateCache: a cache of ${dtype} is not supported beside activations of ${activation}; use ${activation}, or ` +
         `cudaBackend({ activation: "${activation === "bf16" ? "f16" : "bf16"}" }).`,
     );
-  }
-  if (sparse !== undefined && sparse.blockSize !== blockSize) {
-    throw new ShapeError(`allocateCache: pages of ${blockSize} tokens do not fit the sparse config's blocks of ${sparse.blockSize}.`);
   }
 }

@@ -1,5 +1,5 @@
 /** A batch as the kernels take it: `struct Batch` of kernels/common/batch.cuh. */
-import { ShapeError } from "@infllm/tensor";
+import { checkPageTable } from "@infllm/block-selection";
 import type { LayerCacheShape, SequenceBatch } from "@infllm/block-selection";
 import { i32Vector, rowsOf } from "./checks.ts";
 import type { CudaTensor } from "./cuda-tensor.ts";
@@ -26,14 +26,7 @@ export class Sequences {
     this.#positions = i32Vector(machine, `${what}: batch.queryPositions`, batch.queryPositions, batch.sequences);
     this.#lengths = i32Vector(machine, `${what}: batch.kvLengths`, batch.kvLengths, batch.sequences);
     this.pageTable = rowsOf(machine, `${what}: batch.pageTable`, batch.pageTable, ["i32"]);
-    if (this.pageTable.rows < batch.sequences) {
-      throw new ShapeError(`${what}: batch.pageTable has ${this.pageTable.rows} rows; the batch has ${batch.sequences} sequences.`);
-    }
-    if (batch.maxKvLength > this.pageTable.columns * cache.blockSize) {
-      throw new ShapeError(
-        `${what}: batch.maxKvLength is ${batch.maxKvLength}; its page table has ${this.pageTable.columns} pages of ${cache.blockSize} tokens.`,
-      );
-    }
+    checkPageTable(what, this.pageTable, batch, cache.blockSize);
   }
 
   /** Blocks that any of its sequences may have. */

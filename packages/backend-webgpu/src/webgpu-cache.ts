@@ -2,26 +2,16 @@
  * One layer's pages. Keys and values `[pages, kvHeads, blockSize, headDim]`, fine and coarse keys
  * `[pages, kvHeads, windows that end in a block, headDim]`, all in the cache's type and each in a buffer of its own.
  */
-import { OutOfMemoryError, ShapeError, UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
-import { COARSE_FACTOR, windowsPerPage } from "@infllm/block-selection";
-import type { CacheRows, LayerCache, LayerCacheShape, SparseConfig } from "@infllm/block-selection";
+import { OutOfMemoryError, UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
+import { checkCacheShape, windowLevels } from "@infllm/block-selection";
+import type { CacheRows, LayerCache, LayerCacheShape } from "@infllm/block-selection";
 import type { Bound, Machine } from "./machine.ts";
+
+export { windowLevels } from "@infllm/block-selection";
+export type { WindowLevel } from "@infllm/block-selection";
 
 /** What the kernels compute: four numbers at a time, and at most 16 of them by each of 16 invocations. */
 export const headDims = { min: 4, max: 256, multipleOf: 4 } as const;
-
-/** A level of compressed keys: numbers of its windows in tokens, and rows it has in a page. */
-export interface WindowLevel {
-  readonly size: number;
-  readonly stride: number;
-  readonly slots: number;
-}
-
-export interface WindowLevels {
-  readonly fine: WindowLevel;
-  readonly coarse: WindowLevel;
-  readonly sparse: SparseConfig;
-}
 
 export class WebGpuCache implements LayerCache {
   readonly bytes: number;
@@ -76,17 +66,6 @@ export function cacheBytes(shape: LayerCacheShape): number {
   return total(partBytes(shape));
 }
 
-/** @throws UsageError when the cache has no compressed keys */
-export function windowLevels(what: string, { sparse }: LayerCacheShape): WindowLevels {
-  if (sparse === undefined) throw new UsageError(`${what}: the cache has no sparse config; allocate it with one to select blocks.`);
-  return { fine: level(sparse, 1), coarse: level(sparse, COARSE_FACTOR), sparse };
-}
-
-function level(config: SparseConfig, factor: number): WindowLevel {
-  const stride = factor * config.kernelStride;
-  return { size: factor * config.kernelSize, stride, slots: windowsPerPage(config.blockSize, stride) };
-}
-
 function partBytes(shape: LayerCacheShape): [CacheRows, number][] {
   checkShape(shape);
   const { pages, kvHeads, headDim, blockSize, dtype } = shape;
@@ -101,18 +80,12 @@ function total(parts: readonly (readonly [CacheRows, number])[]): number {
   return parts.reduce((sum, [, bytes]) => sum + Math.ceil(bytes / 16) * 16, 0);
 }
 
-function checkShape({ pages, kvHeads, headDim, blockSize, sparse }: LayerCacheShape): void {
-  for (const [name, value] of Object.entries({ pages, kvHeads, headDim, blockSize })) {
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw new ShapeError(`allocateCache: ${name} is ${value}; it must be a positive integer.`);
-    }
-  }
+function checkShape(shape: LayerCacheShape): void {
+  checkCacheShape(shape);
+  const { headDim } = shape;
   if (headDim > headDims.max || headDim % headDims.multipleOf !== 0) {
     throw new UnsupportedError(
       `allocateCache: headDim ${headDim} is not supported; the webgpu backend computes multiples of ${headDims.multipleOf} up to ${headDims.max}.`,
     );
-  }
-  if (sparse !== undefined && sparse.blockSize !== blockSize) {
-    throw new ShapeError(`allocateCache: pages of ${blockSize} tokens do not fit the sparse config's blocks of ${sparse.blockSize}.`);
   }
 }

@@ -1,3 +1,4 @@
+export * from "./cache-layout.ts";
 export * from "./compress-keys.ts";
 export * from "./config.ts";
 export * from "./contracts.ts";

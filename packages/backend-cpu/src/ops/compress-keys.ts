@@ -1,6 +1,6 @@
+import { windowLevels } from "@infllm/block-selection";
 import type { CompressKeysArgs } from "@infllm/block-selection";
 import { kind, op } from "../abi.ts";
-import { windowLevels } from "../wasm/cpu-cache.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { ownCache } from "./checks.ts";
 import { Sequences } from "./sequences.ts";

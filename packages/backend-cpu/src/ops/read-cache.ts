@@ -1,8 +1,7 @@
-import { ShapeError, decodeBf16, decodeF16 } from "@infllm/tensor";
-import { windowCount, windowSlot } from "@infllm/block-selection";
+import { decodeBf16, decodeF16 } from "@infllm/tensor";
+import { checkSequence, rowPlaces } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, SequenceBatch } from "@infllm/block-selection";
-import { windowLevels } from "../wasm/cpu-cache.ts";
-import type { CpuCache, WindowLevel } from "../wasm/cpu-cache.ts";
+import type { CpuCache } from "../wasm/cpu-cache.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { ownCache } from "./checks.ts";
 import { Sequences } from "./sequences.ts";
@@ -21,25 +20,18 @@ export function readCache(
   to: number,
 ): Float32Array {
   const layer = ownCache(machine, "readCache: cache", cache);
-  const { kvHeads, headDim, blockSize } = layer.shape;
+  const { kvHeads, headDim } = layer.shape;
   const sequences = new Sequences(machine, "readCache", batch, layer.shape);
-  if (!Number.isInteger(sequence) || sequence < 0 || sequence >= batch.sequences) {
-    throw new ShapeError(`readCache: sequence ${sequence} is not in the batch, which has ${batch.sequences}.`);
-  }
+  checkSequence(sequence, batch);
   const { length } = sequences.one(sequence);
-  const level = levelOf(layer, what);
-  const rows = level === undefined ? length : windowCount(length, level.size, level.stride);
-  if (!Number.isInteger(from) || !Number.isInteger(to) || from < 0 || to < from || to > rows) {
-    throw new ShapeError(`readCache: rows [${from}, ${to}) are not among the ${rows} ${what} of a sequence of ${length} tokens.`);
-  }
+  const places = rowPlaces(what, layer.shape);
+  places.check(from, to, length);
   const load = loader(machine, layer, what);
-  const locate = locator(layer, what, level);
+  const locate = locator(layer, what, places.slots);
   const out = new Float32Array((to - from) * kvHeads * headDim);
   let at = 0;
   for (let row = from; row < to; row++) {
-    const { block, slot } = level
-      ? windowSlot(row, level.size, level.stride, blockSize)
-      : { block: Math.floor(row / blockSize), slot: row % blockSize };
+    const { block, slot } = places.place(row);
     const page = sequences.page(sequence, block);
     for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
       for (let i = 0; i < headDim; i++) out[at++] = load(locate(page, slot, kvHead, i));
@@ -48,21 +40,17 @@ export function readCache(
   return out;
 }
 
-function levelOf({ shape }: CpuCache, what: CacheRows): WindowLevel | undefined {
-  if (what === "keys" || what === "values") return undefined;
-  const levels = windowLevels("readCache", shape);
-  return what === "fine-keys" ? levels.fine : levels.coarse;
-}
-
-function locator({ shape }: CpuCache, what: CacheRows, level: WindowLevel | undefined): Locate {
+function locator({ shape }: CpuCache, what: CacheRows, slots: number): Locate {
   const { kvHeads, headDim, blockSize } = shape;
-  if (level) return (page, slot, kvHead, i) => ((page * kvHeads + kvHead) * level.slots + slot) * headDim + i;
   if (what === "keys") {
     const size = Math.ceil(blockSize / 8) * 8 * headDim;
     return (page, slot, kvHead, i) => (page * kvHeads + kvHead) * size + Math.floor(slot / 8) * headDim * 8 + i * 8 + (slot % 8);
   }
-  const size = blockSize * Math.ceil(headDim / 8) * 8;
-  return (page, slot, kvHead, i) => (page * kvHeads + kvHead) * size + Math.floor(i / 8) * blockSize * 8 + slot * 8 + (i % 8);
+  if (what === "values") {
+    const size = blockSize * Math.ceil(headDim / 8) * 8;
+    return (page, slot, kvHead, i) => (page * kvHeads + kvHead) * size + Math.floor(i / 8) * blockSize * 8 + slot * 8 + (i % 8);
+  }
+  return (page, slot, kvHead, i) => ((page * kvHeads + kvHead) * slots + slot) * headDim + i;
 }
 
 function loader(machine: Machine, layer: CpuCache, what: CacheRows): (index: number) => number {

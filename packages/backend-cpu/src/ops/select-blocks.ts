@@ -1,8 +1,7 @@
 import { UsageError } from "@infllm/tensor";
-import { blockBudget, localBlocks } from "@infllm/block-selection";
+import { blockBudget, localBlocks, windowLevels } from "@infllm/block-selection";
 import type { SelectBlocksArgs } from "@infllm/block-selection";
 import { WINDOW_CHUNK, f32Word, op } from "../abi.ts";
-import { windowLevels } from "../wasm/cpu-cache.ts";
 import { aligned } from "../wasm/heap.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { ownCache, perHeadRows } from "./checks.ts";

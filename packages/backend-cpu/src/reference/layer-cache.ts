@@ -1,7 +1,7 @@
 /** One layer's pages in host memory, f32 after rounding to the cache's dtype. */
-import { ShapeError, UsageError, decodeBf16, decodeF16, encodeBf16, encodeF16 } from "@infllm/tensor";
+import { UsageError, decodeBf16, decodeF16, encodeBf16, encodeF16 } from "@infllm/tensor";
 import type { FloatDType } from "@infllm/tensor";
-import { COARSE_FACTOR, windowSlot, windowsPerPage } from "@infllm/block-selection";
+import { COARSE_FACTOR, checkCacheShape, windowSlot, windowsPerPage } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, LayerCacheShape, SparseConfig } from "@infllm/block-selection";
 import type { Memory } from "./memory.ts";
 
@@ -26,7 +26,7 @@ export class ReferenceCache implements LayerCache {
   #released = false;
 
   constructor(memory: Memory, readonly shape: LayerCacheShape) {
-    checkShape(shape);
+    checkCacheShape(shape);
     this.#width = shape.kvHeads * shape.headDim;
     this.bytes = cacheBytes(shape);
     this.#memory = memory.take("A layer's KV cache", this.bytes, () => {
@@ -68,7 +68,7 @@ export class ReferenceCache implements LayerCache {
 }
 
 export function cacheBytes(shape: LayerCacheShape): number {
-  checkShape(shape);
+  checkCacheShape(shape);
   const rows = layout(shape).reduce((sum, part) => sum + part.rowsPerPage, 0);
   return shape.pages * rows * shape.kvHeads * shape.headDim * 4;
 }
@@ -106,15 +106,4 @@ function rounded(dtype: FloatDType, row: Float32Array): Float32Array {
   if (dtype === "f16") return decodeF16(encodeF16(row));
   if (dtype === "bf16") return decodeBf16(encodeBf16(row));
   return row;
-}
-
-function checkShape({ pages, kvHeads, headDim, blockSize, sparse }: LayerCacheShape): void {
-  for (const [name, value] of Object.entries({ pages, kvHeads, headDim, blockSize })) {
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw new ShapeError(`allocateCache: ${name} is ${value}; it must be a positive integer.`);
-    }
-  }
-  if (sparse !== undefined && sparse.blockSize !== blockSize) {
-    throw new ShapeError(`allocateCache: pages of ${blockSize} tokens do not fit the sparse config's blocks of ${sparse.blockSize}.`);
-  }
 }

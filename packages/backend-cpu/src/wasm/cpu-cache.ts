@@ -3,20 +3,13 @@
  * [⌈headDim / 8⌉][blockSize][8], panels that both products of attention read in place; fine and coarse keys
  * [windows that end in a block][headDim], always f32.
  */
-import { ShapeError, UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
-import { COARSE_FACTOR, windowsPerPage } from "@infllm/block-selection";
-import type { LayerCache, LayerCacheShape, SparseConfig } from "@infllm/block-selection";
+import { UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
+import { checkCacheShape, windowLevels } from "@infllm/block-selection";
+import type { LayerCache, LayerCacheShape } from "@infllm/block-selection";
 import { aligned } from "./heap.ts";
 import type { Allocation, Memory } from "./memory.ts";
 
 export const headDims = { min: 1, max: 1024, multipleOf: 1 } as const;
-
-/** A level of compressed keys: numbers of its windows in tokens, and rows it has in a page. */
-export interface WindowLevel {
-  readonly size: number;
-  readonly stride: number;
-  readonly slots: number;
-}
 
 export class CpuCache implements LayerCache {
   readonly bytes: number;
@@ -76,45 +69,27 @@ export function cacheBytes(shape: LayerCacheShape): number {
   return Object.values(partBytes(shape)).reduce((sum: number, bytes: number) => sum + aligned(bytes), 0);
 }
 
-/** @throws UsageError when the cache has no compressed keys */
-export function windowLevels(what: string, shape: LayerCacheShape): { fine: WindowLevel; coarse: WindowLevel; sparse: SparseConfig } {
-  const { sparse } = shape;
-  if (sparse === undefined) throw new UsageError(`${what}: the cache has no sparse config; allocate it with one to select blocks.`);
-  return { fine: level(sparse, 1), coarse: level(sparse, COARSE_FACTOR), sparse };
-}
-
-function level(config: SparseConfig, factor: number): WindowLevel {
-  const stride = factor * config.kernelStride;
-  return { size: factor * config.kernelSize, stride, slots: Math.ceil(windowsPerPage(config.blockSize, stride)) };
-}
-
 function partBytes(shape: LayerCacheShape): PartBytes {
   checkShape(shape);
-  const { pages, kvHeads, headDim, blockSize, dtype, sparse } = shape;
+  const { pages, kvHeads, headDim, blockSize, dtype } = shape;
   const heads = pages * kvHeads;
   const element = dtypeInfo(dtype).blockBytes;
-  const slots = (factor: number): number => (sparse === undefined ? 0 : level(sparse, factor).slots);
+  const levels = shape.sparse === undefined ? undefined : windowLevels("allocateCache", shape);
   return {
     keys: heads * Math.ceil(blockSize / 8) * 8 * headDim * element,
     values: heads * blockSize * Math.ceil(headDim / 8) * 8 * element,
-    fine: heads * slots(1) * headDim * 4,
-    coarse: heads * slots(COARSE_FACTOR) * headDim * 4,
+    fine: heads * (levels?.fine.slots ?? 0) * headDim * 4,
+    coarse: heads * (levels?.coarse.slots ?? 0) * headDim * 4,
   };
 }
 
-function checkShape({ pages, kvHeads, headDim, blockSize, dtype, sparse }: LayerCacheShape): void {
-  for (const [name, value] of Object.entries({ pages, kvHeads, headDim, blockSize })) {
-    if (!Number.isSafeInteger(value) || value < 1) {
-      throw new ShapeError(`allocateCache: ${name} is ${value}; it must be a positive integer.`);
-    }
-  }
+function checkShape(shape: LayerCacheShape): void {
+  checkCacheShape(shape);
+  const { headDim, dtype } = shape;
   if (headDim > headDims.max) {
     throw new UnsupportedError(`allocateCache: headDim ${headDim} is above ${headDims.max}, the most the cpu backend computes.`);
   }
   if (dtype !== "f32" && dtype !== "f16" && dtype !== "bf16") {
     throw new UnsupportedError(`allocateCache: a cache of ${String(dtype)} is not supported; use f32, f16 or bf16.`);
-  }
-  if (sparse !== undefined && sparse.blockSize !== blockSize) {
-    throw new ShapeError(`allocateCache: pages of ${blockSize} tokens do not fit the sparse config's blocks of ${sparse.blockSize}.`);
   }
 }

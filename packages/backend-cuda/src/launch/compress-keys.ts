@@ -1,6 +1,6 @@
+import { windowLevels } from "@infllm/block-selection";
 import type { CompressKeysArgs } from "@infllm/block-selection";
 import { ownCache } from "../checks.ts";
-import { windowLevels } from "../cuda-cache.ts";
 import type { Machine } from "../machine.ts";
 import { Sequences } from "../sequences.ts";
 

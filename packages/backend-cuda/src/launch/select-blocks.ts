@@ -1,8 +1,7 @@
 import { UsageError } from "@infllm/tensor";
-import { blockBudget, localBlocks } from "@infllm/block-selection";
+import { blockBudget, localBlocks, windowLevels } from "@infllm/block-selection";
 import type { SelectBlocksArgs } from "@infllm/block-selection";
 import { ownCache, perHeadRows } from "../checks.ts";
-import { windowLevels } from "../cuda-cache.ts";
 import type { Machine } from "../machine.ts";
 import { pathOf } from "../paths.ts";
 import { Sequences } from "../sequences.ts";

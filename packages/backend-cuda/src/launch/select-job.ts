@@ -1,5 +1,6 @@
 /** A selection after its arguments were checked, for whichever kernels do it. */
-import type { CudaCache, WindowLevel } from "../cuda-cache.ts";
+import type { WindowLevel } from "@infllm/block-selection";
+import type { CudaCache } from "../cuda-cache.ts";
 import type { KernelArgs } from "../kernel-args.ts";
 import type { Sequences } from "../sequences.ts";
 import type { Queries } from "./queries.ts";

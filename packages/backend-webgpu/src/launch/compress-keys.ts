@@ -1,8 +1,8 @@
+import { windowLevels } from "@infllm/block-selection";
 import type { CompressKeysArgs } from "@infllm/block-selection";
 import { ownCache } from "../checks.ts";
 import type { Machine } from "../machine.ts";
 import { Sequences } from "../sequences.ts";
-import { windowLevels } from "../webgpu-cache.ts";
 import { pieces } from "./rows.ts";
 
 /** Writes the fine and coarse keys of windows that end within the rows. */

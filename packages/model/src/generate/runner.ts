@@ -182,10 +182,8 @@ export class Runner {
   }
 
   async #chunk(ids: readonly number[], sparse: boolean, draw: Draw | undefined): Promise<number> {
-    const { backend, activations } = this.#network;
-    this.#append(ids.length);
-    backend.write(activations.ids, Int32Array.from(ids));
-    for (const id of ids) this.#cached.push(id);
+    const { backend } = this.#network;
+    this.#append(ids);
     const { batch, positions } = this.#state;
     const pass = { batch, positions, sparse };
     this.#last = { row: ids.length - 1, position: this.#cached.length - 1, sparse };
@@ -202,7 +200,7 @@ export class Runner {
 
   /** Enqueues one row: the token that `activations.sampled` holds. */
   #decode(sparse: boolean, draw: Draw): void {
-    this.#append(1);
+    this.#state.set([{ sequence: this.#sequence, count: 1 }]);
     this.#writeDraw(draw);
     this.#step(sparse).run();
   }
@@ -224,8 +222,11 @@ export class Runner {
     return step;
   }
 
-  #append(count: number): void {
-    this.#state.set([{ sequence: this.#sequence, count }]);
+  #append(ids: readonly number[]): void {
+    const { backend, activations } = this.#network;
+    this.#state.set([{ sequence: this.#sequence, count: ids.length }]);
+    backend.write(activations.ids, Int32Array.from(ids));
+    for (const id of ids) this.#cached.push(id);
   }
 
   #writeDraw({ temperature, topK, topP, uniform }: Draw): void {
