@@ -20,6 +20,7 @@ const allowed = {
   "@infllm/backend-webgpu": contracts,
   "@infllm/model": [...contracts, "@infllm/tiny-model"],
   "@infllm/tiny-model": [],
+  "@infllm/demo-text": ["@infllm/tensor"],
   "@infllm/conformance": contracts,
 };
 
