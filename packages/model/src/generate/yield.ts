@@ -17,7 +17,13 @@ function afterMessages(resolve: () => void): void {
 }
 
 function messagePoster(onMessage: () => void): () => void {
-  const { port1, port2 } = new MessageChannel();
+  const { port1, port2 } = new MessageChannel() as unknown as WebMessageChannel;
   port2.onmessage = onMessage;
   return () => port1.postMessage(undefined);
+}
+
+/** As much of the browser's channel as is used here; the package is compiled without the DOM's types. */
+interface WebMessageChannel {
+  readonly port1: { postMessage(message: undefined): void };
+  readonly port2: { onmessage: () => void };
 }
