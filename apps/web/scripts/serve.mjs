@@ -1,9 +1,13 @@
 /** Serves the built page with the headers that threads need: `npm run web -- --port 8080`. */
+import { createServer } from "node:http";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { preview } from "vite";
+import sirv from "sirv";
 
-const root = fileURLToPath(new URL("../", import.meta.url));
+const built = fileURLToPath(new URL("../dist", import.meta.url));
+/** Where the search for a free port starts, and how far it goes. */
+const firstPort = 4173;
+const portsToTry = 20;
 const help = `Serves the page that answers questions about long texts.
 
   npm run web [-- options]
@@ -11,24 +15,54 @@ const help = `Serves the page that answers questions about long texts.
   --port <number>   port to listen on; without it the first free one from 4173 on
   --host <address>  address to listen on; localhost by default. A page from another machine gets WebGPU,
                     threads and offline use over https only
-  --open            open it in the browser
   --help            this text
 `;
 
 /**
- * @param {{ port?: number, host?: string, open?: boolean, outDir?: string }} options a port is taken or refused, never changed
+ * @param {{ port?: number, host?: string, folder?: string }} options a port is taken or refused, never changed
  * @returns {Promise<{ url: string, close(): Promise<void> }>}
  */
-export async function serve({ port, host = "localhost", open = false, outDir = "dist" }) {
-  const server = await preview({
-    root,
-    logLevel: "error",
-    build: { outDir },
-    preview: { port: port ?? 4173, strictPort: port !== undefined, host, open },
-  });
-  const [url] = [...(server.resolvedUrls?.local ?? []), ...(server.resolvedUrls?.network ?? [])];
-  if (url === undefined) throw new Error("The server has no address.");
-  return { url, close: () => server.close() };
+export async function serve({ port, host = "localhost", folder = built }) {
+  // Not compressed: the weights do not shrink, and their progress is told in bytes.
+  const files = sirv(folder, { etag: true, setHeaders: isolate });
+  const server = createServer((request, response) =>
+    files(request, response, () => {
+      isolate(response);
+      response.writeHead(404, { "Content-Type": "text/plain" }).end("There is no such file.\n");
+    }),
+  );
+  await listen(server, host, port);
+  const { port: found } = server.address();
+  return {
+    url: `http://${host === "0.0.0.0" || host === "::" ? "localhost" : host}:${found}/`,
+    close() {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+/** The page may then share memory between threads. */
+function isolate(response) {
+  response.setHeader("Cross-Origin-Opener-Policy", "same-origin");
+  response.setHeader("Cross-Origin-Embedder-Policy", "require-corp");
+  response.setHeader("Cross-Origin-Resource-Policy", "same-origin");
+  response.setHeader("X-Content-Type-Options", "nosniff");
+}
+
+async function listen(server, host, port) {
+  for (let attempt = port ?? firstPort; ; attempt++) {
+    const error = await new Promise((resolve) => {
+      server.once("error", resolve);
+      server.listen(attempt, host, () => {
+        server.off("error", resolve);
+        resolve(undefined);
+      });
+    });
+    if (error === undefined) return;
+    const next = port === undefined && error.code === "EADDRINUSE" && attempt < firstPort + portsToTry;
+    if (!next) throw error;
+  }
 }
 
 async function main() {
@@ -49,7 +83,6 @@ function parse() {
       options: {
         port: { type: "string" },
         host: { type: "string" },
-        open: { type: "boolean" },
         help: { type: "boolean", short: "h" },
       },
     });
@@ -69,8 +102,8 @@ function parse() {
 }
 
 function explain(error, { port, host }) {
-  if (error.code === "EADDRINUSE" || /already in use/.test(error.message)) {
-    return `port ${port} is in use. Name another with --port, or leave it out to take the first free one.`;
+  if (error.code === "EADDRINUSE") {
+    return `port ${port ?? `${firstPort} and the next ${portsToTry}`} is in use. Name another with --port${port === undefined ? "" : ", or leave it out to take the first free one"}.`;
   }
   if (error.code === "EACCES") return `port ${port} may not be used by this account. Name one above 1023 with --port.`;
   if (error.code === "EADDRNOTAVAIL" || error.code === "ENOTFOUND") return `this machine has no address ${host}. Leave --host out for localhost, or use 0.0.0.0.`;

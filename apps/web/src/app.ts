@@ -180,7 +180,8 @@ export class App {
 
   #showLoading({ stage, name, done, total }: LoadProgress): void {
     const verb = stage === "download" ? `Fetching ${name}` : "Loading the weights";
-    this.#parts.status.show(verb, `${formatBytes(done)} of ${formatBytes(total)}`, done / Math.max(1, total));
+    if (total === 0) this.#parts.status.show(verb, formatBytes(done), undefined);
+    else this.#parts.status.show(verb, `${formatBytes(done)} of ${formatBytes(total)}`, done / total);
   }
 
   async #ask(text: string, question: string, attention: Attention, signal: AbortSignal): Promise<void> {
@@ -227,6 +228,7 @@ export class App {
   #finish({ stats, seen, blocks }: Answer, expected: string | undefined): void {
     const { status, picture } = this.#parts;
     picture.see(seen, blocks, expected);
+    picture.suggest();
     const read = stats.promptTokens - stats.cachedTokens;
     status.figure("reading", rate(read, stats.prefillSeconds), reading(read, stats.cachedTokens));
     status.figure("writing", rate(stats.generatedTokens - 1, stats.decodeSeconds), plural(stats.generatedTokens, "token"));

@@ -38,6 +38,17 @@ export class BlockPicture {
     this.draw();
   }
 
+  /** Points at a block worth reading, unless the visitor points at one: the fact, else the most read of those not always read. */
+  suggest(): void {
+    const { cursor, blocks, rows, marked } = this.#content;
+    if (cursor !== undefined || blocks === 0) return;
+    const readers = (block: number): number => Array.from({ length: rows }, (_, row) => isRead(this.#content, block, row)).filter(Boolean).length;
+    const best = Array.from({ length: blocks }, (_, block) => block)
+      .filter((block) => readers(block) < rows)
+      .reduce((most, block) => (readers(block) > readers(most) ? block : most), 0);
+    this.#pointAt({ block: marked[0] ?? best, row: undefined });
+  }
+
   /** So many tokens of the prompt are in the cache. */
   read(tokens: number): void {
     this.#content = { ...this.#content, read: tokens };

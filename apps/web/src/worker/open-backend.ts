@@ -18,7 +18,7 @@ export async function openBackend(choice: BackendChoice): Promise<OpenedBackend>
   if (choice === "webgpu") return { backend: await webgpuBackend(), notice: undefined };
   try {
     if (await rendersInSoftware()) {
-      return onCpu("This browser has WebGPU, but only in software, which is slower than WebAssembly. To use it all the same, choose WebGPU.");
+      return onCpu("This browser has WebGPU, but only in software, which is slower than WebAssembly.");
     }
     return { backend: await webgpuBackend(), notice: undefined };
   } catch (error) {
@@ -29,7 +29,7 @@ export async function openBackend(choice: BackendChoice): Promise<OpenedBackend>
 
 async function onCpu(why: string): Promise<OpenedBackend> {
   const backend = await cpuBackend();
-  return { backend, notice: `${why} Until then the model runs on the processor: ${backend.capabilities.description}.` };
+  return { backend, notice: `${why} The model therefore runs on the processor: ${backend.capabilities.description}.` };
 }
 
 /** A fallback adapter computes on the processor, which the WASM backend does faster. */

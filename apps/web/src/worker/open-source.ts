@@ -29,7 +29,8 @@ export async function openSource(source: ModelSource, options: OpenOptions): Pro
     onProgress: ({ file, loaded, total }) => report(file, loaded, total),
   });
   try {
-    const files = await keep(name, remote, { signal, onProgress: report });
+    // The embedded model's files come whole, with progress of their own: copying them takes no time.
+    const files = await keep(name, remote, { signal, onProgress: source.kind === "embedded" ? () => undefined : report });
     if (source.kind === "embedded") await forgetOlder(name);
     return { files: renamed(files, source), notice: undefined };
   } catch (error) {

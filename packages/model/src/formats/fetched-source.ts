@@ -5,7 +5,7 @@ import { describe, responseError } from "./http-source.ts";
 
 export interface FetchOptions {
   readonly signal?: AbortSignal | undefined;
-  /** Bytes so far and in all; `total` is what came so far where the server does not say. */
+  /** Bytes so far and in all; `total` is 0 where the server does not say. */
   readonly onProgress?: ((loaded: number, total: number) => void) | undefined;
 }
 
@@ -32,7 +32,7 @@ async function bodyBytes(url: string, response: Response, onProgress: FetchOptio
   for (let part = await reader?.read(); part?.value !== undefined; part = await reader?.read()) {
     parts.push(part.value);
     loaded += part.value.length;
-    onProgress?.(loaded, Math.max(loaded, expected ?? 0));
+    onProgress?.(loaded, expected ?? 0);
   }
   if (expected !== undefined && loaded !== expected) {
     throw new FormatError(`${url} ended after ${loaded} of ${expected} bytes. Try again.`);

@@ -21,6 +21,7 @@ export interface ModelFiles {
 export interface DownloadProgress {
   readonly file: string;
   readonly loaded: number;
+  /** 0 where the server does not say. */
   readonly total: number;
 }
 
