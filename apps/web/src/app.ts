@@ -29,16 +29,19 @@ export class App {
   readonly #answers = new Answers();
   readonly #parts: Parts;
   #settings: Settings;
-  #model: ModelState;
+  #model: ModelState = { state: "none", source: { kind: "embedded" } };
   /** The example on the page, whose answer is known. */
   #example: Example | undefined;
   #stop: AbortController | undefined;
 
-  constructor(parts: Parts, settings: Settings, source: ModelSource) {
+  constructor(parts: Parts, settings: Settings) {
     this.#parts = parts;
     this.#settings = settings;
-    this.#model = { state: "none", source };
-    parts.onModel(this.#model);
+  }
+
+  /** @param source what to load once something is asked */
+  start(source: ModelSource): void {
+    this.#become({ state: "none", source });
   }
 
   set settings(settings: Settings) {

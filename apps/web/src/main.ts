@@ -23,7 +23,7 @@ const question = byId("question", HTMLTextAreaElement);
 const [send, compare, stop] = ["send", "compare", "stop"].map((id) => byId(id, HTMLButtonElement)) as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
 const starters = ["fill-example", "try", "load-embedded", "pick-model-file", "pick-model-folder"].map((id) => byId(id, HTMLButtonElement));
 
-const app = new App({ notices, status: new RunStatus(), picture, onModel: showModel, onBusy: showBusy }, settings, lastSource());
+const app: App = new App({ notices, status: new RunStatus(), picture, onModel: showModel, onBusy: showBusy }, settings);
 const dialog = new ModelDialog(settings, {
   onChoose: (source) => void app.load(source),
   onPick: take,
@@ -60,6 +60,7 @@ compare.onclick = () => {
 };
 stop.onclick = () => app.stop();
 keepOffline(notices);
+app.start(lastSource());
 
 /** The question, or undefined with the cursor where it should be written. */
 function asked(): string | undefined {
@@ -116,7 +117,7 @@ function showModel(state: ModelState): void {
   const notes = { none: "loads when you ask", loading: "loading…", failed: "not loaded" } as const;
   const note = state.state === "ready" ? `${parameters(state.model.parameters)}, ${state.model.backend.name === "webgpu" ? "WebGPU" : "CPU"}` : notes[state.state];
   byId("model-note", HTMLSpanElement).textContent = note;
-  dialog?.about(state.state === "ready" ? state.model : undefined);
+  dialog.about(state.state === "ready" ? state.model : undefined);
   if (state.state !== "ready") return;
   if (source.kind !== "files") localStorage.setItem("model", source.kind === "name" ? source.name : "embedded");
   countSoon();

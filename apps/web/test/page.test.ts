@@ -1,13 +1,15 @@
 /** The page from end to end in headless Chromium: on WASM where texts are long, on WebGPU (SwiftShader) where they are short. */
-import { cp, mkdir, mkdtemp, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { convertModel } from "@infllm/model";
 import { tinyModel } from "@infllm/tiny-model";
 import type { Browser } from "playwright-core";
+import sirv from "sirv";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launch } from "./chromium.ts";
-import { ask, drop, finished, pictureColours, run, screenshot, visit } from "./page.ts";
+import { ask, drop, pictureColours, run, screenshot, visit } from "./page.ts";
 import { startSite } from "./site.ts";
 import type { Site } from "./site.ts";
 
@@ -16,15 +18,18 @@ let browser: Browser;
 /** Files to drop. */
 let files: string;
 beforeAll(async () => {
-  [site, browser, files] = await Promise.all([startSite(), launch({ webgpu: true }), mkdtemp(join(tmpdir(), "infllm-drop-"))]);
+  files = await mkdtemp(join(tmpdir(), "infllm-drop-"));
+  const gguf = (folder: string) => convertModel("embedded", { to: "gguf", dtype: "q8_0", out: join(folder, "tiny.gguf") });
+  [site, browser] = await Promise.all([startSite(gguf), launch({ webgpu: true })]);
 }, 120_000);
 afterAll(async () => {
   await browser?.close();
   await site?.close();
+  await rm(files, { recursive: true });
 });
 
 const onCpu = (more = "") => `${site.url}?backend=cpu${more}`;
-const storm = "Rain fell all night on the harbour. The special magic number for lighthouse is: 4815162. By dawn the sea was calm again, and the boats went out.";
+const storm = "Rain fell all night on the harbour. The special magic number for lighthouse is: 4815162. By dawn the sea was calm again.";
 const question = "What is the special magic number for lighthouse mentioned in the text above?";
 const right = "The special magic number for lighthouse is: 4815162.";
 
@@ -98,13 +103,12 @@ describe("a visitor", () => {
   });
 
   it("drops a GGUF file, a text and a model's folder", { timeout: 60_000 }, async () => {
-    await convertModel("embedded", { to: "gguf", dtype: "q8_0", out: join(files, "tiny.gguf") });
     await writeFile(join(files, "storm.txt"), storm);
     await mkdir(join(files, "tiny"));
     for (const name of tinyModel.list()) await cp(tinyModel.url(name), join(files, "tiny", name));
 
     const { page, context, troubles } = await visit(browser, onCpu());
-    await run(page, () => drop(page, join(files, "tiny.gguf")));
+    await run(page, () => drop(page, join(site.folder, "tiny.gguf")));
     expect(await page.locator("#model-name").textContent()).toBe("tiny.gguf");
     await drop(page, join(files, "storm.txt"));
     await page.waitForFunction(() => document.querySelector("#text-size")?.textContent?.includes("token"));
@@ -119,29 +123,29 @@ describe("a visitor", () => {
   });
 
   it("names a file on the web, which is kept, loads offline, and can be removed", { timeout: 60_000 }, async () => {
-    await convertModel("embedded", { to: "gguf", dtype: "q8_0", out: join(site.folder, "named.gguf") });
     const { page, context, troubles } = await visit(browser, onCpu());
     await page.click("#open-models");
-    await page.fill("#model-source", `${site.url}named.gguf`);
+    await page.fill("#model-source", `${site.url}tiny.gguf`);
     await run(page, () => page.keyboard.press("Enter"));
-    expect(await page.locator("#model-name").textContent()).toBe("named.gguf");
+    expect(await page.locator("#notices").textContent()).toBe("");
+    expect(await page.locator("#model-name").textContent()).toBe("tiny.gguf");
     await page.evaluate(() => navigator.serviceWorker.ready);
     await context.setOffline(true);
     await page.reload();
     await page.fill("#text", storm);
     expect([await ask(page, question, "sparse"), await page.locator("#notices").textContent()]).toEqual([right, ""]);
     await page.click("#open-models");
-    expect(await page.locator("#kept-list li").allTextContents()).toEqual([expect.stringMatching(/named.gguf, 10\.\d MiB/)]);
+    expect(await page.locator("#kept-list li").allTextContents()).toEqual([expect.stringMatching(/tiny.gguf, 10\.\d MiB/)]);
     await screenshot(page, "light-models");
     await page.click("#kept-list button:text('Remove')");
     await page.waitForSelector("#kept", { state: "hidden" });
     await page.keyboard.press("Escape");
     await run(page, async () => {
       await page.click("#open-models");
-      await page.fill("#model-source", `${site.url}named.gguf`);
+      await page.fill("#model-source", `${site.url}tiny.gguf`);
       await page.keyboard.press("Enter");
     });
-    expect(await page.locator("#notices").textContent()).toMatch(/named.gguf cannot be reached .*Check the address and the connection/);
+    expect(await page.locator("#notices").textContent()).toMatch(/tiny.gguf cannot be reached .*Check the address and the connection/);
     // What the browser itself reports of the refused requests is not the page's trouble.
     expect(troubles.filter((line) => !line.includes("ERR_INTERNET_DISCONNECTED"))).toEqual([]);
     await context.close();
@@ -211,7 +215,7 @@ describe("a visitor", () => {
 });
 
 describe("the page on a GPU", () => {
-  it("answers sparsely on WebGPU, and offers to load again once the device is lost", { timeout: 180_000 }, async () => {
+  it("offers to load again when WebGPU loses its device, and then answers sparsely on it", { timeout: 180_000 }, async () => {
     const { page, context } = await visit(browser, `${site.url}?backend=webgpu&context=512`);
     await page.click("#open-models");
     await page.keyboard.press("Escape");
@@ -225,14 +229,19 @@ describe("the page on a GPU", () => {
       };
     });
     await page.fill("#text", storm);
-    expect(await ask(page, question, "sparse", 120_000)).toBe(right);
-    expect(await page.locator("#model-note").textContent()).toBe("10M parameters, WebGPU");
-    expect(await page.locator("#picture").getAttribute("data-drawn")).toBe("sparse");
-    await worker.evaluate(() => (globalThis as unknown as { device: GPUDevice }).device.destroy());
-    await ask(page, "And for the boats?", "sparse");
+    await page.fill("#question", question);
+    await page.check("input[value=sparse]", { force: true });
+    await page.click("#send");
+    await page.waitForFunction(() => document.querySelector("#run")?.getAttribute("data-phase") === "reading");
+    await run(page, () => worker.evaluate(() => (globalThis as unknown as { device: GPUDevice }).device.destroy()));
     expect(await page.locator("[role=alert]").getAttribute("data-error")).toBe("DeviceLostError");
+    expect(await page.locator("#model-note").textContent()).toBe("not loaded");
+    await screenshot(page, "light-lost");
+
     await run(page, () => page.click("text=Load again"));
-    expect(await ask(page, question, "sparse", 120_000)).toBe(right);
+    expect(await page.locator("#model-note").textContent()).toBe("10M parameters, WebGPU");
+    expect(await run(page, () => page.click("#send"), 150_000)).toBe(right);
+    expect(await page.locator("#picture").getAttribute("data-drawn")).toBe("sparse");
     await context.close();
   });
 
@@ -312,7 +321,7 @@ describe("the page for everyone", () => {
   });
 
   it("gets threads on hosts that set no headers, from the second visit on", async () => {
-    const bare = (await import("node:http")).createServer((await import("sirv")).default(site.folder));
+    const bare = createServer(sirv(site.folder));
     await new Promise<void>((resolve) => bare.listen(0, "127.0.0.1", resolve));
     const address = bare.address();
     const port = typeof address === "object" ? address?.port : undefined;
@@ -324,6 +333,5 @@ describe("the page for everyone", () => {
     await context.close();
     bare.closeAllConnections();
     bare.close();
-    await finished(page).catch(() => undefined);
   });
 });

@@ -37,7 +37,7 @@ export async function visit(browser: Browser, url: string, { width = 1280, dark 
 }
 
 /** Waits until nothing runs any more. @returns the latest answer */
-export async function finished(page: Page, timeout = 60_000): Promise<string> {
+async function finished(page: Page, timeout = 60_000): Promise<string> {
   await page.waitForFunction(() => document.querySelector("#run")?.getAttribute("data-phase") === "idle", undefined, { timeout });
   return (await page.locator(".turn .said").first().textContent({ timeout: 1000 }).catch(() => "")) ?? "";
 }

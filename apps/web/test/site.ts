@@ -12,17 +12,19 @@ export const webRoot = fileURLToPath(new URL("../", import.meta.url));
 
 export interface Site {
   readonly url: string;
-  /** What is served: tests may put files there. */
+  /** What is served. */
   readonly folder: string;
   close(): Promise<void>;
 }
 
-export async function startSite(): Promise<Site> {
+/** @param prepare puts further files into the folder, before its files are listed */
+export async function startSite(prepare: (folder: string) => Promise<unknown>): Promise<Site> {
   const folder = await mkdtemp(join(tmpdir(), "infllm-web-"));
   const vite = join(dirname(createRequire(import.meta.url).resolve("vite/package.json")), "bin/vite.js");
   // The test runner's own NODE_ENV would make this a build for development.
   const env = { ...process.env, NODE_ENV: "production" };
   await promisify(execFile)(process.execPath, [vite, "build", "--logLevel", "warn", "--outDir", folder, "--emptyOutDir"], { cwd: webRoot, env });
+  await prepare(folder);
   const { url, close } = await serve({ port: 0, folder });
   return {
     url,

@@ -80,6 +80,6 @@ export class Engine {
   #fail(worker: Worker, failure: Failure): void {
     worker.terminate();
     if (this.#worker === worker) this.#worker = undefined;
-    for (const pending of [...this.#pending.values()]) pending.reject(new EngineError(failure));
+    for (const pending of this.#pending.values()) pending.reject(new EngineError(failure));
   }
 }

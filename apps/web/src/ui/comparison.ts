@@ -37,8 +37,9 @@ export class ComparisonTurn {
 
   show({ dense, sparse }: Comparison, expected: string | undefined): void {
     const faster = dense.stats.prefillSeconds / sparse.stats.prefillSeconds;
-    const words = faster >= 1 ? `${times(faster)} as fast` : `${times(1 / faster)} slower`;
-    this.tell(`Sparse read ${words} and ${dense.text === sparse.text ? "gave the same answer" : "gave another answer"}.`);
+    const answers = dense.text === sparse.text ? "gave the same answer" : "gave another answer";
+    if (faster >= 1) this.tell(`Sparse read ${times(faster)} as fast and ${answers}.`);
+    else this.tell(`Sparse took ${times(1 / faster)} as long to read and ${answers}. On short texts choosing blocks costs more than it saves; try a longer one.`);
     this.#fill("dense", dense, dense, expected);
     this.#fill("sparse", sparse, dense, expected);
   }

@@ -7,14 +7,12 @@ it.each(["with setImmediate", "without it, as in browsers"])("lets a message thr
   vi.resetModules();
   const { yieldToEvents } = await import("./yield.ts");
   const { port1, port2 } = new MessageChannel();
-  let arrived = false;
-  port2.on("message", () => {
-    arrived = true;
-  });
+  const arrived: string[] = [];
+  port2.on("message", (message: string) => arrived.push(message));
   port1.postMessage("stop");
-  for (let step = 0; step < 100 && !arrived; step++) await yieldToEvents();
+  for (let step = 0; step < 100 && arrived.length === 0; step++) await yieldToEvents();
   port2.close();
-  expect(arrived).toBe(true);
+  expect(arrived).toEqual(["stop"]);
 });
 
 it("goes on in order, once for each call", async () => {
