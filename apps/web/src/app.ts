@@ -2,6 +2,7 @@
 import { formatBytes } from "@infllm/tensor";
 import { Engine } from "./engine/engine.ts";
 import type { Answer, AskEvent, Attention, Example, LoadedModel, LoadProgress, ModelSource } from "./engine/protocol.ts";
+import { exampleSeed } from "./settings.ts";
 import type { Settings } from "./settings.ts";
 import { Answers, Turn } from "./ui/answers.ts";
 import type { BlockPicture } from "./ui/block-picture.ts";
@@ -33,6 +34,8 @@ export class App {
   /** The example on the page, whose answer is known. */
   #example: Example | undefined;
   #stop: AbortController | undefined;
+  /** Settles once nothing runs. */
+  #running: Promise<void> = Promise.resolve();
 
   constructor(parts: Parts, settings: Settings) {
     this.#parts = parts;
@@ -56,8 +59,11 @@ export class App {
     this.#stop?.abort();
   }
 
-  load(source: ModelSource): Promise<void> {
-    return this.#run(async (signal) => {
+  /** Another model takes the place of whatever runs. */
+  async load(source: ModelSource): Promise<void> {
+    this.stop();
+    await this.#running;
+    await this.#run(async (signal) => {
       await this.#load(source, signal);
     });
   }
@@ -70,7 +76,7 @@ export class App {
   example(tokens: number, onReady: (example: Example) => void, attention?: Attention): Promise<void> {
     return this.#run(async (signal) => {
       await this.#loaded(signal);
-      const example = await this.#engine.call("example", { tokens, seed: Math.floor(Math.random() * 2 ** 31) }, { signal });
+      const example = await this.#engine.call("example", { tokens, seed: exampleSeed() }, { signal });
       this.#example = example;
       onReady(example);
       if (attention !== undefined) await this.#ask(example.text, example.question, attention, signal);
@@ -121,8 +127,12 @@ export class App {
   }
 
   /** One thing at a time: whatever runs can be stopped, and its errors are shown. */
-  async #run(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
-    if (this.#stop !== undefined) return;
+  #run(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    if (this.#stop === undefined) this.#running = this.#runAlone(work);
+    return this.#running;
+  }
+
+  async #runAlone(work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const { notices, status, onBusy } = this.#parts;
     const stop = new AbortController();
     this.#stop = stop;
@@ -212,6 +222,7 @@ export class App {
     if (event.type === "prompt") {
       status.phase("reading");
       status.show(`Reading ${plural(event.tokens, "token")}`);
+      for (const figure of ["reading", "writing", "visible"] as const) status.figure(figure, "–");
       picture.begin(model, event.blocks, expected);
     } else if (event.type === "read") {
       const { cached, processed, total, seconds } = event;

@@ -1,13 +1,12 @@
 /** Wires the page's elements to its logic. */
 import { App } from "./app.ts";
 import type { ModelState } from "./app.ts";
-import type { Attention, Example, ModelSource } from "./engine/protocol.ts";
+import type { Attention, Example } from "./engine/protocol.ts";
 import { keepOffline } from "./offline.ts";
-import { exampleTokens, readSettings, storeSettings } from "./settings.ts";
+import { chosenModel, exampleTokens, readSettings, storeModel, storeSettings } from "./settings.ts";
 import { BlockPicture } from "./ui/block-picture.ts";
-import { acceptDrops } from "./ui/dropped-files.ts";
+import { acceptDrops, sort } from "./ui/dropped-files.ts";
 import type { Dropped } from "./ui/dropped-files.ts";
-import { sort } from "./ui/dropped-files.ts";
 import { byId } from "./ui/elements.ts";
 import { ModelDialog, namedSource } from "./ui/model-dialog.ts";
 import { Notices } from "./ui/notices.ts";
@@ -21,7 +20,7 @@ const notices = new Notices();
 const picture = new BlockPicture();
 const question = byId("question", HTMLTextAreaElement);
 const [send, compare, stop] = ["send", "compare", "stop"].map((id) => byId(id, HTMLButtonElement)) as [HTMLButtonElement, HTMLButtonElement, HTMLButtonElement];
-const starters = ["fill-example", "try", "load-embedded", "pick-model-file", "pick-model-folder"].map((id) => byId(id, HTMLButtonElement));
+const starters = ["fill-example", "try"].map((id) => byId(id, HTMLButtonElement));
 
 const app: App = new App({ notices, status: new RunStatus(), picture, onModel: showModel, onBusy: showBusy }, settings);
 const dialog = new ModelDialog(settings, {
@@ -60,7 +59,7 @@ compare.onclick = () => {
 };
 stop.onclick = () => app.stop();
 keepOffline(notices);
-app.start(lastSource());
+app.start(namedSource(chosenModel()));
 
 /** The question, or undefined with the cursor where it should be written. */
 function asked(): string | undefined {
@@ -119,7 +118,9 @@ function showModel(state: ModelState): void {
   byId("model-note", HTMLSpanElement).textContent = note;
   dialog.about(state.state === "ready" ? state.model : undefined);
   if (state.state !== "ready") return;
-  if (source.kind !== "files") localStorage.setItem("model", source.kind === "name" ? source.name : "embedded");
+  if (source.kind !== "files") storeModel(source.kind === "name" ? source.name : "embedded");
+  // Gigabytes that somebody waited for are not to be cleared away first.
+  if (source.kind === "name") void navigator.storage?.persist();
   countSoon();
 }
 
@@ -130,8 +131,4 @@ function showBusy(busy: boolean): void {
   compare.disabled = busy;
   for (const button of starters) button.disabled = busy;
   if (hadFocus) (busy ? stop : send).focus();
-}
-
-function lastSource(): ModelSource {
-  return namedSource(new URLSearchParams(location.search).get("model") ?? localStorage.getItem("model") ?? "embedded");
 }

@@ -11,12 +11,12 @@ declare const offlineVersion: string;
 
 const cacheName = `infllm-${offlineVersion}`;
 
+// An update waits until every page of the version before is closed: those still load parts of it.
 worker.addEventListener("install", (event) => {
   event.waitUntil(
     (async () => {
       const cache = await caches.open(cacheName);
       await cache.addAll(["./", ...offlineFiles]);
-      await worker.skipWaiting();
     })(),
   );
 });

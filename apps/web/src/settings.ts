@@ -1,4 +1,4 @@
-/** What the visitor chose: from the address (`?backend=cpu&context=8192&tokens=2048`), else from the last visit. */
+/** What the visitor chose: from the address (`?backend=cpu&context=8192`), else from the last visit. */
 import type { BackendChoice } from "./engine/protocol.ts";
 
 export interface Settings {
@@ -10,7 +10,17 @@ export interface Settings {
 const asked = new URLSearchParams(location.search);
 
 export function readSettings(): Settings {
-  return { backend: backendOf(asked.get("backend") ?? localStorage.getItem("backend")), contextLength: lengthOf(asked.get("context") ?? localStorage.getItem("context")) };
+  const chosen = (name: string): string | null => asked.get(name) ?? localStorage.getItem(name);
+  return { backend: backendOf(chosen("backend")), contextLength: numberOf(chosen("context")) };
+}
+
+/** The model that the address names, else the last one that was loaded and can be loaded again. */
+export function chosenModel(): string {
+  return asked.get("model") ?? localStorage.getItem("model") ?? "embedded";
+}
+
+export function storeModel(name: string): void {
+  localStorage.setItem("model", name);
 }
 
 export function storeSettings({ backend, contextLength }: Settings): void {
@@ -20,14 +30,20 @@ export function storeSettings({ backend, contextLength }: Settings): void {
 
 /** Tokens of the example that the address asks for. */
 export function exampleTokens(): number | undefined {
-  return lengthOf(asked.get("tokens"));
+  return numberOf(asked.get("tokens"));
+}
+
+/** Which example: the one that the address asks for, else another each time. */
+export function exampleSeed(): number {
+  return numberOf(asked.get("seed")) ?? Math.floor(Math.random() * 2 ** 31);
 }
 
 function backendOf(name: string | null): BackendChoice {
   return name === "webgpu" || name === "cpu" ? name : "auto";
 }
 
-function lengthOf(text: string | null): number | undefined {
-  const tokens = Number(text);
-  return Number.isSafeInteger(tokens) && tokens > 0 ? tokens : undefined;
+/** A whole number from 1. */
+function numberOf(text: string | null): number | undefined {
+  const value = Number(text);
+  return Number.isSafeInteger(value) && value > 0 ? value : undefined;
 }

@@ -1,5 +1,5 @@
 /** The page from end to end in headless Chromium: on WASM where texts are long, on WebGPU (SwiftShader) where they are short. */
-import { cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,7 @@ import type { Browser } from "playwright-core";
 import sirv from "sirv";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { launch } from "./chromium.ts";
-import { ask, drop, pictureColours, run, screenshot, visit } from "./page.ts";
+import { ask, drop, pictureColours, playHub, run, screenshot, visit } from "./page.ts";
 import { startSite } from "./site.ts";
 import type { Site } from "./site.ts";
 
@@ -28,7 +28,7 @@ afterAll(async () => {
   await rm(files, { recursive: true });
 });
 
-const onCpu = (more = "") => `${site.url}?backend=cpu${more}`;
+const onCpu = (more = "") => `${site.url}?backend=cpu&seed=3${more}`;
 const storm = "Rain fell all night on the harbour. The special magic number for lighthouse is: 4815162. By dawn the sea was calm again.";
 const question = "What is the special magic number for lighthouse mentioned in the text above?";
 const right = "The special magic number for lighthouse is: 4815162.";
@@ -102,7 +102,7 @@ describe("a visitor", () => {
     await context.close();
   });
 
-  it("drops a GGUF file, a text and a model's folder", { timeout: 60_000 }, async () => {
+  it("drops a GGUF file, a text and a model's folder", { timeout: 180_000 }, async () => {
     await writeFile(join(files, "storm.txt"), storm);
     await mkdir(join(files, "tiny"));
     for (const name of tinyModel.list()) await cp(tinyModel.url(name), join(files, "tiny", name));
@@ -122,7 +122,7 @@ describe("a visitor", () => {
     await context.close();
   });
 
-  it("names a file on the web, which is kept, loads offline, and can be removed", { timeout: 60_000 }, async () => {
+  it("names a file on the web, which is kept, loads offline, and can be removed", { timeout: 180_000 }, async () => {
     const { page, context, troubles } = await visit(browser, onCpu());
     await page.click("#open-models");
     await page.fill("#model-source", `${site.url}tiny.gguf`);
@@ -151,7 +151,26 @@ describe("a visitor", () => {
     await context.close();
   });
 
-  it("stops a load, then loads", { timeout: 60_000 }, async () => {
+  it("names a model on the Hugging Face hub", { timeout: 180_000 }, async () => {
+    const { page, context, troubles } = await visit(browser, onCpu());
+    const entries = tinyModel.list().map(async (name) => [name, await readFile(tinyModel.url(name))] as const);
+    await playHub(context, "infllm/tiny", new Map(await Promise.all(entries)));
+    await page.click("#open-models");
+    await page.fill("#model-source", "infllm/tiny");
+    await run(page, () => page.keyboard.press("Enter"));
+    expect(await page.locator("#notices").textContent()).toBe("");
+    expect(await page.locator("#model-name").textContent()).toBe("infllm/tiny");
+    await page.fill("#text", storm);
+    expect(await ask(page, question, "sparse")).toBe(right);
+    await page.click("#open-models");
+    await page.fill("#model-source", "infllm/none");
+    await run(page, () => page.keyboard.press("Enter"));
+    expect(await page.locator("#notices").textContent()).toMatch(/hf:infllm\/none: the hub answered 404\. There is no model infllm\/none/);
+    expect(troubles.filter((line) => !line.includes("404"))).toEqual([]);
+    await context.close();
+  });
+
+  it("stops a load, then loads", { timeout: 180_000 }, async () => {
     const { page, context } = await visit(browser, onCpu());
     let release = (): void => undefined;
     const held = new Promise<void>((resolve) => {
@@ -176,7 +195,7 @@ describe("a visitor", () => {
     await context.close();
   });
 
-  it("stops an answer and asks on", { timeout: 60_000 }, async () => {
+  it("stops an answer, by hand or by another model, and asks on", { timeout: 180_000 }, async () => {
     const { page, context } = await visit(browser, onCpu("&tokens=2048"));
     await run(page, () => page.click("#fill-example"));
     await page.click("#send");
@@ -188,12 +207,18 @@ describe("a visitor", () => {
     await screenshot(page, "light-reading");
     await run(page, () => page.click("#stop"));
     expect(await page.locator(".told").first().textContent()).toBe("Stopped.");
+    // Another model takes the place of whatever runs.
+    await page.click("#send");
+    await page.waitForFunction(() => document.querySelector("#run")?.getAttribute("data-phase") === "reading");
+    await drop(page, join(site.folder, "tiny.gguf"));
+    await page.waitForFunction(() => document.querySelector("#model-note")?.textContent === "10M parameters, CPU" && document.querySelector("#run")?.getAttribute("data-phase") === "idle");
+    expect(await page.locator("#model-name").textContent()).toBe("tiny.gguf");
     await page.fill("#text", storm);
     expect(await ask(page, question, "auto")).toBe(right);
     await context.close();
   });
 
-  it("reads what is wrong with a file in the error's own words", { timeout: 60_000 }, async () => {
+  it("reads what is wrong with a file in the error's own words", { timeout: 180_000 }, async () => {
     await writeFile(join(files, "broken.gguf"), "GGUF but no more");
     await writeFile(join(files, "picture.png"), new Uint8Array([137, 80, 78, 71, 0, 0]));
     await mkdir(join(files, "gpt2"));
@@ -215,7 +240,7 @@ describe("a visitor", () => {
 });
 
 describe("the page on a GPU", () => {
-  it("offers to load again when WebGPU loses its device, and then answers sparsely on it", { timeout: 180_000 }, async () => {
+  it("offers to load again when WebGPU loses its device, and then answers sparsely on it", { timeout: 400_000 }, async () => {
     const { page, context } = await visit(browser, `${site.url}?backend=webgpu&context=512`);
     await page.click("#open-models");
     await page.keyboard.press("Escape");
@@ -240,12 +265,12 @@ describe("the page on a GPU", () => {
 
     await run(page, () => page.click("text=Load again"));
     expect(await page.locator("#model-note").textContent()).toBe("10M parameters, WebGPU");
-    expect(await run(page, () => page.click("#send"), 150_000)).toBe(right);
+    expect(await run(page, () => page.click("#send"), 300_000)).toBe(right);
     expect(await page.locator("#picture").getAttribute("data-drawn")).toBe("sparse");
     await context.close();
   });
 
-  it("says what is missing where WebGPU finds no GPU, and runs on WASM", { timeout: 60_000 }, async () => {
+  it("says what is missing where WebGPU finds no GPU, and runs on WASM", { timeout: 180_000 }, async () => {
     const without = await launch({ webgpu: false });
     try {
       const { page } = await visit(without, site.url);
@@ -258,7 +283,7 @@ describe("the page on a GPU", () => {
     }
   });
 
-  it("prefers WASM to WebGPU in software", { timeout: 60_000 }, async () => {
+  it("prefers WASM to WebGPU in software", { timeout: 180_000 }, async () => {
     const { page, context } = await visit(browser, site.url);
     await page.click("#open-models");
     await run(page, () => page.click("#load-embedded"));
@@ -268,7 +293,7 @@ describe("the page on a GPU", () => {
 });
 
 describe("the page for everyone", () => {
-  it("fits a phone, in the dark", { timeout: 60_000 }, async () => {
+  it("fits a phone, in the dark", { timeout: 180_000 }, async () => {
     const { page, context, troubles } = await visit(browser, onCpu("&tokens=512"), { width: 390, dark: true });
     const overflow = () => page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
     expect(await overflow()).toBe(0);

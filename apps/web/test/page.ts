@@ -89,3 +89,21 @@ export function pictureColours(page: Page): Promise<readonly (readonly [colour: 
     return [...counts].sort(([, a], [, b]) => b - a).map(([colour, times]) => [colour, times / pixels] as const);
   });
 }
+
+/** Plays the Hugging Face hub with one model, whose files are given by name. */
+export async function playHub(context: BrowserContext, repo: string, files: ReadonlyMap<string, Buffer>): Promise<void> {
+  const headers = { "access-control-allow-origin": "*", "access-control-expose-headers": "Content-Range, ETag, Link" };
+  await context.route("https://huggingface.co/**", async (route) => {
+    const { pathname } = new URL(route.request().url());
+    if (pathname === `/api/models/${repo}/tree/main`) {
+      const tree = [...files].map(([path, bytes]) => ({ type: "file", path, size: bytes.length, oid: "0".repeat(40) }));
+      return route.fulfill({ headers, json: tree });
+    }
+    const bytes = files.get(pathname.replace(`/${repo}/resolve/main/`, ""));
+    if (bytes === undefined) return route.fulfill({ status: 404, headers });
+    const [, from = "0", to = ""] = /^bytes=(\d+)-(\d+)$/.exec(route.request().headers()["range"] ?? "") ?? [];
+    const end = Math.min(bytes.length - 1, Number(to));
+    const range = `bytes ${from}-${end}/${bytes.length}`;
+    return route.fulfill({ status: 206, headers: { ...headers, "content-range": range }, body: bytes.subarray(Number(from), end + 1) });
+  });
+}

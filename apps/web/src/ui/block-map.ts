@@ -79,14 +79,12 @@ function coloursOf(element: HTMLElement): Colours {
   return { accent: style.getPropertyValue("--accent"), skipped: style.getPropertyValue("--skipped"), ink: style.getPropertyValue("--ink") };
 }
 
-/** Full where a head chose the block, half where everything is read, faint where the prompt was passed so far. */
+/** Full where the last query read, faint where the prompt was passed so far. */
 function fill(context: CanvasRenderingContext2D, content: MapContent, colours: Colours, block: number, row: number): void {
   const read = isRead(content, block, row);
   const passed = read ?? block * content.blockSize < content.read;
   context.fillStyle = passed ? colours.accent : colours.skipped;
-  if (!passed) context.globalAlpha = 1;
-  else if (read === undefined) context.globalAlpha = 0.28;
-  else context.globalAlpha = content.seen?.selection === undefined ? 0.55 : 1;
+  context.globalAlpha = passed && read === undefined ? 0.28 : 1;
 }
 
 function mark(context: CanvasRenderingContext2D, x: number, top: number, scale: number, colour: string): void {

@@ -83,9 +83,7 @@ export class BlockPicture {
     const found = blocks.map((_, block) => block).filter((block) => this.#markIn(block) !== undefined);
     this.#content = { ...this.#content, blocks: blocks.length, marked: found };
     this.#map.setAttribute("aria-valuemax", String(blocks.length));
-    byId("axis-from", HTMLSpanElement).textContent = "start";
     byId("axis-title", HTMLSpanElement).textContent = `${plural(blocks.length, "block")} of ${this.#content.blockSize} tokens`;
-    byId("axis-to", HTMLSpanElement).textContent = "end";
   }
 
   /** The part of a block's text that is marked. */
