@@ -1,5 +1,7 @@
-export function serve(options: {
+export interface ServeOptions {
   readonly port?: number;
   readonly host?: string;
   readonly folder?: string;
-}): Promise<{ readonly url: string; close(): Promise<void> }>;
+}
+export function serve(options: ServeOptions): Promise<{ readonly url: string; close(): Promise<void> }>;
+export function explain(error: unknown, options: ServeOptions): string;

@@ -101,7 +101,9 @@ function parse() {
   }
 }
 
-function explain(error, { port, host }) {
+/** What went wrong with `serve`, for people. */
+export function explain(error, { port, host }) {
+  if (error.code === "ENOENT") return "the page is not built yet. Run npm run web in the repository's root, which builds it.";
   if (error.code === "EADDRINUSE") {
     return `port ${port ?? `${firstPort} and the next ${portsToTry}`} is in use. Name another with --port${port === undefined ? "" : ", or leave it out to take the first free one"}.`;
   }

@@ -52,6 +52,7 @@ export class ModelDialog {
       `Loaded: ${model.name}, ${parameters(model.parameters)}, ${count(model.contextLength)} tokens of context with a KV cache of ${formatBytes(model.cacheBytes)}; sparse from ${count(model.denseLen)} tokens on.`,
       `Runs on ${model.backend.name}: ${model.backend.description}.`,
       ...model.backend.limitations,
+      ...model.notices,
     ];
     about.replaceChildren(...lines.map((line) => make("p", {}, line)));
   }
