@@ -104,7 +104,7 @@ export class App {
         turn.show(found, expected);
         this.#finish(found.sparse, expected);
       } catch (error) {
-        turn.tell(signal.aborted ? "Stopped." : "This did not work; the reason is above.");
+        turn.tell(signal.aborted ? "Stopped." : "This did not work; the notice below says why.");
         throw error;
       } finally {
         turn.end();
@@ -177,7 +177,7 @@ export class App {
         onEvent: (progress) => this.#showLoading(progress),
       });
       this.#become({ state: "ready", source, model });
-      status.figure("cache", formatBytes(model.cacheBytes), `for ${count(model.contextLength)} tokens`);
+      this.#showCache(model, 0);
       if (model.notices.length > 0) notices.say("backend", model.notices.join(" "));
       return model;
     } catch (error) {
@@ -212,7 +212,7 @@ export class App {
       this.#finish(answer, expected);
     } catch (error) {
       turn.said.end();
-      turn.tell(signal.aborted ? "Stopped." : "This did not work; the reason is above.");
+      turn.tell(signal.aborted ? "Stopped." : "This did not work; the notice below says why.");
       throw error;
     }
   }
@@ -229,14 +229,21 @@ export class App {
       status.show(`Reading ${plural(cached + total, "token")}`, `${count(processed)} of ${count(total)}`, processed / total);
       status.figure("reading", rate(processed, seconds), reading(processed, cached));
       picture.read(cached + processed);
+      this.#showCache(model, cached + processed);
     } else if (event.type === "piece") {
       status.phase("writing");
       status.show("Writing", "", 1);
       onPiece(event.text);
     } else {
       picture.see(event.seen);
+      this.#showCache(model, event.seen.length);
       status.figure("visible", plural(visible(event.seen, model.blockSize), "token"), `of ${count(event.seen.length)}`);
     }
+  }
+
+  /** All of the cache is allocated at load; what grows is the part of it that holds tokens. */
+  #showCache({ cacheBytes, contextLength }: LoadedModel, tokens: number): void {
+    this.#parts.status.figure("cache", formatBytes(cacheBytes), `${count(tokens)} of ${count(contextLength)}`);
   }
 
   #finish({ stats, seen, blocks }: Answer, expected: string | undefined): void {

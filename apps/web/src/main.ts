@@ -119,6 +119,8 @@ function showModel(state: ModelState): void {
   dialog.about(state.state === "ready" ? state.model : undefined);
   if (state.state !== "ready") return;
   if (source.kind !== "files") storeModel(source.kind === "name" ? source.name : "embedded");
+  const oneThread = state.model.backend.name === "cpu" && !crossOriginIsolated && "serviceWorker" in navigator;
+  if (oneThread) notices.say("threads", "Reload this page once: from then on the model computes on all of the processor's cores instead of one.");
   // Gigabytes that somebody waited for are not to be cleared away first.
   if (source.kind === "name") void navigator.storage?.persist();
   countSoon();

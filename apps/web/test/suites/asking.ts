@@ -22,7 +22,7 @@ export function asking(at: Fixture): void {
     expect(await page.inputValue("#text")).toContain(said);
     expect(await page.locator(".verdict").getAttribute("data-right")).toBe("true");
     expect(await page.locator(".told").textContent()).toMatch(/^Sparse · read 2,0\d\d tokens in .*· the last query saw 1,\d{3}\./);
-    expect(await page.locator("#figure-cache").textContent()).toMatch(/MiB.*16,384 tokens/);
+    expect(await page.locator("#figure-cache").textContent()).toMatch(/MiB2,0\d\d of 16,384$/);
     expect(await page.evaluate(() => (globalThis as unknown as { shifts: number[] }).shifts.reduce((sum, value) => sum + value, 0))).toBeLessThan(0.02);
     await screenshot(page, "light-answered");
 

@@ -71,6 +71,7 @@ export function everyone(at: Fixture): void {
       return page.locator("#about").textContent();
     };
     expect(await threads()).toMatch(/1 thread\.One thread only: this engine offers no SharedArrayBuffer/);
+    expect(await page.locator("#notices").textContent()).toMatch(/^Reload this page once/);
     await page.evaluate(() => navigator.serviceWorker.ready);
     await page.reload();
     expect(await page.evaluate(() => crossOriginIsolated)).toBe(true);
