@@ -1,5 +1,6 @@
 import { defineConfig } from "vite";
 import { contentSecurityPolicy, isolation } from "./build/headers.ts";
+import { licenses } from "./build/licenses.ts";
 import { offlineFiles } from "./build/offline-files.ts";
 import { withoutNode } from "./build/without-node.ts";
 
@@ -8,7 +9,7 @@ export default defineConfig({
   base: "./",
   resolve: { conditions: ["@infllm/source", "module", "browser", "development|production"] },
   plugins: [withoutNode(), contentSecurityPolicy(), offlineFiles()],
-  worker: { format: "es", plugins: () => [withoutNode()] },
+  worker: { format: "es", plugins: () => [withoutNode(), licenses()] },
   build: {
     target: "es2022",
     // Data files stay files: they are fetched with progress and kept for offline use.

@@ -171,8 +171,7 @@ export class App {
     status.phase("loading");
     status.show("Starting", "", undefined);
     try {
-      const { backend, contextLength } = this.#settings;
-      const model = await this.#engine.call("load", { source, backend, contextLength }, {
+      const model = await this.#engine.call("load", { source, ...this.#settings }, {
         signal,
         onEvent: (progress) => this.#showLoading(progress),
       });

@@ -4,6 +4,9 @@ import type { GenerateStats, Selection } from "@infllm/model";
 export type BackendChoice = "auto" | "webgpu" | "cpu";
 export type Attention = "auto" | "dense" | "sparse";
 
+/** How weight matrices are held: as stored, or converted while they load. */
+export type WeightsChoice = "stored" | "q8_0" | "q4_0";
+
 export type ModelSource =
   | { readonly kind: "embedded" }
   /** `hf:org/name…` or the URL of a GGUF file. */
@@ -15,6 +18,7 @@ export interface LoadArgs {
   readonly backend: BackendChoice;
   /** Tokens; the model's default when absent. */
   readonly contextLength?: number | undefined;
+  readonly weights: WeightsChoice;
 }
 
 export interface LoadProgress {

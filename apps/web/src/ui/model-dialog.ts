@@ -1,6 +1,7 @@
 /** Where the model comes from, what it runs on, and which models are kept in this browser. */
 import { formatBytes } from "@infllm/tensor";
 import type { KeptModel, LoadedModel, ModelSource } from "../engine/protocol.ts";
+import { backendOf, numberOf, weightsOf } from "../settings.ts";
 import type { Settings } from "../settings.ts";
 import { sort } from "./dropped-files.ts";
 import type { Dropped } from "./dropped-files.ts";
@@ -80,15 +81,16 @@ export class ModelDialog {
     const length = settings.contextLength === undefined ? "" : String(settings.contextLength);
     if (![...context.options].some(({ value }) => value === length)) context.add(new Option(`${count(Number(length))} tokens`, length));
     context.value = length;
+    const weights = byId("weights", HTMLSelectElement);
+    weights.value = settings.weights;
     const changed = (): void => {
-      const chosen = backend.value;
       this.#hooks.onSettings({
-        backend: chosen === "webgpu" || chosen === "cpu" ? chosen : "auto",
-        contextLength: context.value === "" ? undefined : Number(context.value),
+        backend: backendOf(backend.value),
+        contextLength: numberOf(context.value),
+        weights: weightsOf(weights.value),
       });
     };
-    backend.onchange = changed;
-    context.onchange = changed;
+    for (const select of [backend, context, weights]) select.onchange = changed;
   }
 
   async #showKept(): Promise<void> {

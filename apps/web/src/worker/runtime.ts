@@ -40,7 +40,7 @@ export class Runtime {
     },
   };
 
-  async #load({ source, backend: choice, contextLength }: LoadArgs, emit: (progress: LoadProgress) => void, signal: AbortSignal): Promise<LoadedModel> {
+  async #load({ source, backend: choice, contextLength, weights }: LoadArgs, emit: (progress: LoadProgress) => void, signal: AbortSignal): Promise<LoadedModel> {
     await this.#unload();
     if (this.#backend?.choice !== choice) await this.#closeBackend();
     this.#backend ??= { choice, ...(await openBackend(choice)) };
@@ -48,7 +48,7 @@ export class Runtime {
     const opened = await openSource(source, { signal, onProgress: emit });
     const model = await this.#closingLost(() =>
       // A model without sparse attention of its own gets MiniCPM4's numbers: it needs no other weights for it.
-      loadModel(opened.files, { backend, contextLength, sparse: {}, signal, onProgress: emit }),
+      loadModel(opened.files, { backend, contextLength, weights, sparse: {}, signal, onProgress: emit }),
     );
     this.#running = { model, session: model.createSession() };
     return describe(model, [notice, opened.notice].filter((one) => one !== undefined));

@@ -119,6 +119,12 @@ export function models(at: Fixture): void {
     await drop(page, join(at.files, "picture.png"));
     await page.waitForFunction(() => document.body.textContent?.includes("picture.png is no text"));
 
+    await page.goto(at.onCpu("&context=32&weights=q8_0"));
+    await page.fill("#text", storm);
+    await ask(page, question, "auto");
+    expect(await alert.textContent()).toMatch(/^That did not work\. The prompt has \d+ tokens, but the context holds 32\./);
+    expect(await page.locator("#model-note").textContent()).toBe("10M parameters, CPU");
+
     await page.goto(at.onCpu("&context=9000000"));
     await ask(page, "Is there room?", "auto");
     expect(await alert.getAttribute("data-error")).toBe("OutOfMemoryError");
