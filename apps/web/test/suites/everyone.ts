@@ -32,6 +32,7 @@ export function everyone(at: Fixture): void {
     await page.click("#theme");
     const light = await ground();
     expect(light).not.toBe(dark);
+    await screenshot(page, "light-empty");
     expect(await page.locator("#theme").getAttribute("aria-label")).toBe("Switch to dark colours");
     await page.reload();
     expect(await ground()).toBe(light);

@@ -41,6 +41,7 @@ export function models(at: Fixture): void {
     await page.fill("#text", storm);
     expect([await ask(page, question, "sparse"), await page.locator("#notices").textContent()]).toEqual([right, ""]);
     await page.click("#open-models");
+    await page.waitForSelector("#kept-list li");
     expect(await page.locator("#kept-list li").allTextContents()).toEqual([expect.stringMatching(/tiny.gguf, 10\.\d MiB/)]);
     await screenshot(page, "light-models");
     await page.click("#kept-list button:text('Remove')");
