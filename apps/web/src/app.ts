@@ -61,8 +61,10 @@ export class App {
 
   /** Another model takes the place of whatever runs. */
   async load(source: ModelSource): Promise<void> {
-    this.stop();
-    await this.#running;
+    while (this.#stop !== undefined) {
+      this.stop();
+      await this.#running;
+    }
     await this.#run(async (signal) => {
       await this.#load(source, signal);
     });

@@ -24,6 +24,13 @@ export function asking(at: Fixture): void {
         }
       }).observe({ type: "layout-shift", buffered: true });
     });
+    await page.evaluate(() => {
+      const drawn: string[] = [];
+      Object.assign(globalThis, { drawn });
+      const [map, status] = ["picture", "run"].map((id) => document.getElementById(id));
+      const note = (): number => drawn.push(`${map?.dataset["drawn"]} while ${status?.dataset["phase"]}`);
+      if (map) new MutationObserver(note).observe(map, { attributeFilter: ["data-drawn"] });
+    });
     const said = await run(page, () => page.click("#try"));
     const expected = /special magic number for (\w+) mentioned/.exec(await page.inputValue("#question"))?.[1];
     expect(said).toMatch(new RegExp(`^The special magic number for ${expected} is: \\d{7}\\.$`));
@@ -33,6 +40,10 @@ export function asking(at: Fixture): void {
     expect(await page.locator("#figure-cache").textContent()).toMatch(/MiB2,0\d\d of 16,384$/);
     expect(await page.evaluate(() => (globalThis as unknown as { shifts: string[] }).shifts)).toEqual([]);
     await screenshot(page, "light-answered");
+
+    expect(await page.evaluate(() => (globalThis as unknown as { drawn: string[] }).drawn)).toEqual(
+      expect.arrayContaining(["reading while reading", "sparse while writing"]),
+    );
 
     // The picture: two colours and more, in the proportion of what sparse attention left out.
     expect(await page.locator("#picture").getAttribute("data-drawn")).toBe("sparse");
