@@ -20,6 +20,7 @@ const allowed = {
   "@infllm/backend-webgpu": contracts,
   "@infllm/model": [...contracts, "@infllm/tiny-model"],
   "@infllm/tiny-model": [],
+  "@infllm/demo-text": ["@infllm/tensor"],
   "@infllm/conformance": contracts,
 };
 
@@ -34,7 +35,7 @@ function packageProblems({ folder, manifest }) {
   const production = { ...manifest.dependencies, ...manifest.peerDependencies };
   const everything = { ...production, ...manifest.devDependencies };
   return sourceFiles(folder).flatMap((file) => {
-    const isTest = /\.test\.ts$|\/test\/|tsup\.config\.ts$|\/(?:scripts|gpu)\//.test(file);
+    const isTest = /\.test\.ts$|\/test\/|(?:tsup|vite)\.config\.ts$|\/(?:scripts|build|gpu)\//.test(file);
     return importsOf(file).flatMap((specifier) => {
       const name = packageName(specifier);
       const where = relative(root, file);

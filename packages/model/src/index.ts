@@ -18,6 +18,7 @@ export type { WeightsOption } from "./weights/weight-plan.ts";
 export type { ModelBackend } from "./forward/model-backend.ts";
 export { openModelFiles } from "./formats/model-files.ts";
 export type { DownloadProgress, ModelFiles, ModelFilesOptions } from "./formats/model-files.ts";
+export { blobFiles } from "./formats/blob-files.ts";
 export { fileSource } from "./formats/node-files.ts";
 export { pullModel } from "./formats/hub-files.ts";
 export { openWeights } from "./formats/weight-source.ts";

@@ -1,9 +1,8 @@
-import { readFile } from "node:fs/promises";
+import { demoText, hideFact } from "@infllm/demo-text";
 import type { Model } from "@infllm/model";
 import { InvalidArgumentError, Option } from "commander";
-import { demoText } from "../data.ts";
 import { answerTokens, ask, timedTokens, warmUp, type Answer } from "../demo/ask.ts";
-import { hideFact } from "../demo/question.ts";
+import { usageErrors } from "../exit-codes.ts";
 import { describeReport, report } from "../demo/report.ts";
 import type { Io } from "../io.ts";
 import { backendOption, decimal, integer, jsonOption, threadsOption } from "../options.ts";
@@ -62,7 +61,7 @@ function share(text: string): number {
 
 async function run(options: Options, io: Io): Promise<void> {
   const { backend, threads, tokens } = options;
-  const text = await readFile(demoText, "utf8");
+  const text = await demoText();
   await useModel({ model: "embedded", backend, threads, contextLength: tokens + room }, io, (model) =>
     compare(model, text, options, io),
   );
@@ -80,7 +79,7 @@ async function compare(model: Model, text: string, options: Options, io: Io): Pr
     encode: (part: string) => tokenizer.encode(part, { special: false }),
     decode: (ids: readonly number[]) => tokenizer.decode(ids),
   };
-  const fact = hideFact(codec, { text, tokens: tokens - around, depth, seed });
+  const fact = usageErrors(() => hideFact(codec, { text, tokens: tokens - around, depth, seed }));
   const ids = model.promptIds([{ role: "user", content: fact.message }]);
   const factTokens = [fact.factFrom + around - 1, fact.factTo + around - 1] as const;
 

@@ -1,10 +1,10 @@
 /** What `infllm demo` found, as data and for people. */
+import type { HiddenFact } from "@infllm/demo-text";
 import type { Model } from "@infllm/model";
 import { formatBytes } from "@infllm/tensor";
 import { drawBlocks } from "../terminal/block-map.ts";
 import { duration, rate, table, wrap } from "../terminal/text.ts";
 import type { Answer } from "./ask.ts";
-import type { HiddenFact } from "./question.ts";
 
 export interface DemoRun {
   readonly model: Model;

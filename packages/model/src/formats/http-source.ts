@@ -36,7 +36,7 @@ export async function responseError(url: string, response: Response): Promise<No
 export async function httpSource(url: string, options: HttpSourceOptions = {}): Promise<ByteSource> {
   const first = await requestRange(url, 0, 1, options);
   if (first.status === 200) return wholeSource(url, first);
-  const { size } = await partOf(url, first, 0, 1);
+  const size = await sizeOf(url, first);
   const etag = first.headers.get("etag");
   return {
     name: url,
@@ -103,6 +103,14 @@ async function wholeSource(url: string, response: Response): Promise<ByteSource>
     },
     async close() {},
   };
+}
+
+/** The file's size, from the answer to a request for its first byte; some servers send all of it as the range 0-0. */
+async function sizeOf(url: string, response: Response): Promise<number> {
+  const [, total] = /^bytes 0-\d+\/(\d+)$/.exec(response.headers.get("content-range") ?? "") ?? [];
+  if (response.status !== 206 || total === undefined) return (await partOf(url, response, 0, 1)).size;
+  await response.body?.cancel();
+  return Number(total);
 }
 
 /** The bytes of an answer to a range request, checked to be those asked for. */

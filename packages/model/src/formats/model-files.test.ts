@@ -129,6 +129,18 @@ describe("files on web servers", () => {
     await expect(httpSource(`${hub.url}/o/m/resolve/main/big.gguf`)).rejects.toThrow(/ignores ranges.*Download the file/);
   });
 
+  it("are read from servers that answer a request for the first byte with all of them", async () => {
+    const sloppy: typeof fetch = async (_, init) => {
+      const [, from = "0", to = "0"] = /bytes=(\d+)-(\d+)/.exec(new Headers(init?.headers).get("range") ?? "") ?? [];
+      const end = to === "0" ? 999 : Number(to);
+      const headers = { "Content-Range": `bytes ${from}-${end}/1000` };
+      return new Response(bytes.slice(Number(from), end + 1), { status: 206, headers });
+    };
+    const source = await httpSource("https://example.org/x.gguf", { fetch: sloppy });
+    expect(source.size).toBe(1000);
+    expect(await source.read(10, 13)).toEqual(bytes.subarray(10, 13));
+  });
+
   it("are refused when they change under way, are missing or out of reach", async () => {
     const source = await httpSource(url);
     hub.faults = { wrongSize: true };

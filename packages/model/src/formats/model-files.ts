@@ -1,6 +1,7 @@
 /** Where a model's files come from, behind one interface. */
 import { ConfigError, NotAvailableError, UnsupportedError, assertRange } from "@infllm/tensor";
 import type { ByteSource } from "@infllm/tensor";
+import { fetchedSource } from "./fetched-source.ts";
 import { hubFiles } from "./hub-files.ts";
 import { httpSource } from "./http-source.ts";
 import { assertListed, fileError, folderFiles, singleFile } from "./node-files.ts";
@@ -20,6 +21,7 @@ export interface ModelFiles {
 export interface DownloadProgress {
   readonly file: string;
   readonly loaded: number;
+  /** 0 where the server does not say. */
   readonly total: number;
 }
 
@@ -47,13 +49,16 @@ export interface ModelFilesOptions {
  */
 export async function openModelFiles(source: string, options: ModelFilesOptions = {}): Promise<ModelFiles> {
   if (source === "") throw new ConfigError("The model's name is empty; give a folder, a .gguf or .safetensors file, hf:org/name or embedded.");
-  if (source === "embedded") return embeddedFiles();
+  if (source === "embedded") return embeddedFiles(options);
   if (source.startsWith("hf:")) return hubFiles(source, options);
   if (/^https?:\/\//.test(source)) return urlFiles(source, options);
   return diskFiles(source);
 }
 
 async function diskFiles(path: string): Promise<ModelFiles> {
+  if (globalThis.process?.versions?.node === undefined) {
+    throw new NotAvailableError(`"${path}" is no name that a page can open: it needs hf:org/name, the URL of a .gguf file, or files that were picked (blobFiles).`);
+  }
   const { stat } = await import("node:fs/promises");
   const found = await stat(path).catch((cause: unknown) => {
     const looksLikeHub = /^[\w.-]+\/[\w.-]+$/.test(path) ? ` For the model of that name on Hugging Face, write hf:${path}.` : "";
@@ -80,7 +85,7 @@ async function urlFiles(url: string, options: ModelFilesOptions): Promise<ModelF
   };
 }
 
-async function embeddedFiles(): Promise<ModelFiles> {
+async function embeddedFiles({ signal, onProgress }: ModelFilesOptions): Promise<ModelFiles> {
   const { tinyModel } = await import("@infllm/tiny-model").catch((cause: unknown) => {
     throw new NotAvailableError(
       'The model "embedded" is the package @infllm/tiny-model, which cannot be loaded. Run: npm install @infllm/tiny-model',
@@ -92,6 +97,11 @@ async function embeddedFiles(): Promise<ModelFiles> {
     list: async () => tinyModel.list(),
     async open(path) {
       assertListed(tinyModel.name, tinyModel.list(), path);
+      const url = tinyModel.url(path);
+      if (url.protocol !== "file:") {
+        const report = (loaded: number, total: number): void => onProgress?.({ file: path, loaded, total });
+        return fetchedSource(url.href, { signal, onProgress: report });
+      }
       const source = { name: `embedded ${path}`, size: await tinyModel.size(path) };
       return {
         ...source,

@@ -14,15 +14,14 @@ export interface Selection {
 export async function readSelection(network: Network, query: LastQuery | undefined): Promise<Selection | undefined> {
   const sparse = network.cache.shape.sparse;
   if (query === undefined || !query.sparse || sparse === undefined) return undefined;
-  const layers = [];
-  for (const tensor of network.activations.blockIndices) {
-    const indices = await network.backend.read(tensor);
-    const [kvHeads = 0, rows = 0, budget = 0] = tensor.shape;
-    const heads = Array.from({ length: kvHeads }, (_, head) => {
+  // All at once: a GPU then waits for its queue once, not once a layer.
+  const tensors = network.activations.blockIndices;
+  const read = await Promise.all(tensors.map((tensor) => network.backend.read(tensor)));
+  const layers = tensors.map(({ shape: [kvHeads = 0, rows = 0, budget = 0] }, layer) =>
+    Array.from({ length: kvHeads }, (_, head) => {
       const from = (head * rows + query.row) * budget;
-      return Array.from(indices.subarray(from, from + budget)).filter((block) => block >= 0);
-    });
-    layers.push(heads);
-  }
+      return Array.from(read[layer]?.subarray(from, from + budget) ?? []).filter((block) => block >= 0);
+    }),
+  );
   return { position: query.position, blockSize: sparse.blockSize, layers };
 }

@@ -29,6 +29,7 @@ export interface LoadProgress {
   readonly name: string;
   /** Bytes. */
   readonly done: number;
+  /** 0 where a server does not say. */
   readonly total: number;
 }
 

@@ -1,6 +1,5 @@
 /** A long passage with one made-up fact hidden in it, and the question about the fact. */
-import { random, type Random } from "@infllm/tensor";
-import { BadUsageError } from "../exit-codes.ts";
+import { ConfigError, random, type Random } from "@infllm/tensor";
 
 /** What counts and cuts in tokens. */
 export interface TokenCodec {
@@ -11,6 +10,7 @@ export interface TokenCodec {
 export interface HiddenFact {
   /** The user's message: passage with the fact, then the question. */
   readonly message: string;
+  readonly passage: string;
   readonly question: string;
   /** The sentence that is hidden, and the right answer. */
   readonly expected: string;
@@ -51,7 +51,7 @@ export function hideFact(codec: TokenCodec, { text, tokens, depth, seed }: HideO
   const overhead = codec.encode(` ${expected}\n\n${question}`).length;
   const room = tokens - overhead;
   if (room < fewestPassageTokens) {
-    throw new BadUsageError(`${tokens} tokens leave no room for a text; ${overhead + fewestPassageTokens} are needed.`);
+    throw new ConfigError(`${tokens} tokens leave no room for a text; ${overhead + fewestPassageTokens} are needed.`);
   }
   const ids = passageTokens(codec, text, room, generator);
 
@@ -76,7 +76,7 @@ function passageTokens(codec: TokenCodec, text: string, room: number, generator:
     const ids = codec.encode(text.slice(near + 1, near + 1 + characters));
     if (ids.length >= wanted) return ids.slice(0, wanted);
     if (characters >= text.length) {
-      throw new BadUsageError(`The text has ${ids.length} tokens; ${room} are needed. Ask for fewer --tokens.`);
+      throw new ConfigError(`The text has ${ids.length} tokens; ${room} are needed. Ask for fewer.`);
     }
   }
 }
@@ -92,10 +92,11 @@ function assemble(
   const passage = codec.decode(ids).replace(/\uFFFD+$/u, "").trimEnd();
   const cut = sentenceEnd(passage, depth);
   const before = passage.slice(0, cut);
-  const message = `${before} ${expected}${passage.slice(cut)}\n\n${question}`;
+  const withFact = `${before} ${expected}${passage.slice(cut)}`;
+  const message = `${withFact}\n\n${question}`;
   const factFrom = codec.encode(before).length;
   const factTo = codec.encode(`${before} ${expected}`).length;
-  return { message, question, expected, tokens: codec.encode(message).length, factFrom, factTo };
+  return { message, passage: withFact, question, expected, tokens: codec.encode(message).length, factFrom, factTo };
 }
 
 /** The character after the sentence end nearest to `depth`; the start of the passage where there is none. */

@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
-import { demoText } from "../data.ts";
-import { hideFact, type TokenCodec } from "./question.ts";
+import { demoText } from "./demo-text.ts";
+import { hideFact, type TokenCodec } from "./hide-fact.ts";
 
 /** Words, single characters of punctuation and digits; a word and the space before it are one token. */
 const wordCodec: TokenCodec = codec(/ ?\p{L}+|\d|\s|[^\p{L}\d\s]/gu);
@@ -24,7 +23,7 @@ function codec(pattern: RegExp): TokenCodec {
   };
 }
 
-const text = await readFile(demoText, "utf8");
+const text = await demoText();
 
 describe.each([
   ["words", wordCodec],
@@ -69,6 +68,6 @@ describe("hideFact", () => {
 
   it("says what is too short and what is too long", () => {
     expect(() => hideFact(wordCodec, { text, tokens: 20, depth: 0.5, seed: 0 })).toThrow(/no room for a text; \d+ are needed/u);
-    expect(() => hideFact(wordCodec, { text, tokens: 2_000_000, depth: 0.5, seed: 0 })).toThrow("fewer --tokens");
+    expect(() => hideFact(wordCodec, { text, tokens: 2_000_000, depth: 0.5, seed: 0 })).toThrow("fewer");
   });
 });
