@@ -1,6 +1,6 @@
 /** A long passage with one made-up fact hidden in it, and the question about the fact. */
+import { BadUsageError } from "@infllm/command";
 import { random, type Random } from "@infllm/tensor";
-import { BadUsageError } from "../exit-codes.ts";
 
 /** What counts and cuts in tokens. */
 export interface TokenCodec {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { Captured } from "../../test/harness.ts";
+import { Captured } from "../testing.ts";
 import { Progress, progressLine } from "./progress.ts";
 
 describe("Progress", () => {

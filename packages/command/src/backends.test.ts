@@ -1,7 +1,7 @@
 import { referenceBackend } from "@infllm/backend-cpu";
 import { NotAvailableError } from "@infllm/tensor";
 import { describe, expect, it } from "vitest";
-import { attentionPaths } from "./attention/paths.ts";
+import { attentionPaths } from "./attention-paths.ts";
 import { openBackend, probeBackends, type BackendEntry } from "./backends.ts";
 import { BadUsageError } from "./exit-codes.ts";
 
@@ -21,7 +21,7 @@ describe("openBackend", () => {
     await expect(opening).rejects.toThrow(NotAvailableError);
     await expect(opening).rejects.toThrow(
       "The gpu backend is not usable: the package @infllm/no-such-package is not installed. To use it: " +
-        "npm install @infllm/no-such-package koffi, beside infllm; it needs a GPU. The cpu backend works everywhere.",
+        "npm install @infllm/no-such-package koffi, beside this command; it needs a GPU. The cpu backend works everywhere.",
     );
   });
 
@@ -32,7 +32,7 @@ describe("openBackend", () => {
   });
 
   it("tells a package of another version from a missing one", async () => {
-    await expect(openBackend("gpu", {}, [entry("gpu", {})])).rejects.toThrow(/does not export make. To use it: .* in the version of infllm/);
+    await expect(openBackend("gpu", {}, [entry("gpu", {})])).rejects.toThrow(/does not export make. To use it: .* in the version of this command/);
   });
 
   it("refuses names and options that no machine could satisfy", async () => {

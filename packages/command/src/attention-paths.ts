@@ -1,7 +1,7 @@
 /** Which kernels a model's attention takes, on backends that have several kinds. */
 import type { PathReport } from "@infllm/backend-cuda";
 import type { ModelDescription } from "@infllm/model";
-import type { ModelBackend } from "../backends.ts";
+import type { ModelBackend } from "./backends.ts";
 
 type Shape = Pick<ModelDescription, "heads" | "kvHeads" | "headDim" | "sparse">;
 

@@ -184,9 +184,9 @@ function isMissing(error: unknown, name: string): boolean {
 
 function explain(entry: BackendEntry, error: unknown): { readonly reason: string; readonly remedy?: string } {
   const reason = (error instanceof Error ? error.message : String(error)).replace(/\.$/, "");
-  const install = `npm install ${entry.install}, beside infllm`;
+  const install = `npm install ${entry.install}, beside this command`;
   if (error instanceof NotInstalledError) return { reason, remedy: `${install}; it needs ${entry.needs}` };
-  if (error instanceof WrongVersionError) return { reason, remedy: `${install}, in the version of infllm itself` };
+  if (error instanceof WrongVersionError) return { reason, remedy: `${install}, in the version of this command` };
   // A backend's own message says what to do.
   return error instanceof NotAvailableError ? { reason } : { reason, remedy: `this backend needs ${entry.needs}` };
 }
