@@ -24,7 +24,7 @@ async function orExplain<T>(path: string, done: "read" | "written", work: () => 
   try {
     return await work();
   } catch (error) {
-    throw new NotAvailableError(`${path} cannot be ${done}: ${explain(error)}.`, { cause: error });
+    throw new NotAvailableError(`${path} cannot be ${done}: ${explainFileError(error)}.`, { cause: error });
   }
 }
 
@@ -34,12 +34,14 @@ const reasons: Readonly<Record<string, string>> = {
   EPERM: "permission is denied",
   EISDIR: "it is a folder",
   ENOTDIR: "a part of the path is no folder",
+  EEXIST: "a file of that name is in the way",
   ENOSPC: "the disk is full",
   EROFS: "the disk is read-only",
   EMFILE: "too many files are open",
 };
 
-function explain(error: unknown): string {
+/** Why a file operation failed, in words that go on a sentence. */
+export function explainFileError(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const code = "code" in error && typeof error.code === "string" ? error.code : "";
   return reasons[code] ?? error.message;

@@ -2,7 +2,7 @@ export { attentionPaths, describePaths } from "./attention-paths.ts";
 export { openBackend, probeBackends, backendNames } from "./backends.ts";
 export type { BackendEntry, BackendOptions, BackendReport, ModelBackend } from "./backends.ts";
 export { BadUsageError, InterruptedError, exitCodes, usageErrors } from "./exit-codes.ts";
-export { assertWritable, readText, writeBytes } from "./files.ts";
+export { assertWritable, explainFileError, readText, writeBytes } from "./files.ts";
 export { InterruptHandler } from "./interrupts.ts";
 export { breathe, readAll, throwIfInterrupted } from "./io.ts";
 export type { Input, Interrupts, Io, Output } from "./io.ts";

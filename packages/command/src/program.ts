@@ -3,7 +3,7 @@ import { Command, CommanderError } from "commander";
 import { BadUsageError, exitCodes, InterruptedError } from "./exit-codes.ts";
 import type { Io } from "./io.ts";
 
-/** Adds one command to the program. */
+/** Adds commands to the program. */
 export type RegisterCommand = (program: Command, io: Io) => void;
 
 /** A program: what stands at the top of its help, and its commands in the order of the help. */
