@@ -6,5 +6,6 @@ export * from "./attend.ts";
 export * from "./batch-state.ts";
 export * from "./cached-sequence.ts";
 export * from "./contracts.ts";
+export * from "./host-ops.ts";
 export * from "./kv-cache.ts";
 export * from "./switch.ts";

@@ -1,0 +1,6 @@
+export * from "./method.ts";
+export * from "./method-backend.ts";
+export * from "./full.ts";
+export * from "./infllm-v2.ts";
+export * from "./registry.ts";
+export * from "./yarn.ts";
