@@ -73,7 +73,10 @@ export interface TaskOptions {
   readonly data?: DataSource;
   /** Text in which synthetic tasks of prose hide their needles; a public-domain book when absent. */
   readonly haystack?: string;
+  /** One of the task's `styles`; `benchmark` when absent. */
   readonly style?: PromptStyle;
+  /** Where the `needle` task hides its needle, 0 (start) to 1 (end); samples take turns. Eleven even steps when absent. */
+  readonly depths?: readonly number[];
 }
 
 /** A task's samples, made when asked for. The same options give the same samples. */
@@ -105,6 +108,8 @@ interface TaskBase<S> {
   readonly family: string;
   /** One line for `--help` and reports. */
   readonly title: string;
+  /** Wordings that the task has: all have `benchmark`. */
+  readonly styles: readonly PromptStyle[];
   /** Name of the figure, e.g. `string match (all)`, `F1`, `accuracy`, `pass@1`. */
   readonly metric: string;
   /**
