@@ -28,15 +28,22 @@ export async function readResults(folder: string): Promise<ResultRecord[]> {
 export class ResultsFolder {
   readonly #lock: Lock;
   readonly #append: Append;
+  readonly #records: ResultRecord[];
 
   private constructor(
     readonly path: string,
-    readonly records: readonly ResultRecord[],
+    records: readonly ResultRecord[],
     lock: Lock,
     append: Append,
   ) {
+    this.#records = [...records];
     this.#lock = lock;
     this.#append = append;
+  }
+
+  /** What the folder held when it was opened, and what was added since. */
+  get records(): readonly ResultRecord[] {
+    return this.#records;
   }
 
   /**
@@ -78,6 +85,7 @@ export class ResultsFolder {
         { cause },
       );
     }
+    this.#records.push(record);
   }
 
   close(): Promise<void> {
