@@ -1,15 +1,19 @@
 /** Every method by name. */
 import { ConfigError } from "@infllm/tensor";
 import { full } from "./full.ts";
+import { infllmV1 } from "./infllm-v1.ts";
 import { infllmV2, infllmV2Exact } from "./infllm-v2.ts";
 import type { AttentionMethod } from "./method.ts";
+import { slidingWindow } from "./sliding-window.ts";
 import { yarn } from "./yarn.ts";
 
 export const methods = {
   full,
   "infllm-v2": infllmV2,
   "infllm-v2-exact": infllmV2Exact,
+  "sliding-window": slidingWindow,
   yarn,
+  "infllm-v1": infllmV1,
 } as const;
 
 export type MethodName = keyof typeof methods;
