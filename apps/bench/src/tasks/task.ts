@@ -150,6 +150,17 @@ export function promptIds(tokenizer: TaskTokenizer, prompt: TaskPrompt): number[
   return prefix === "" ? ids : [...ids, ...tokenizer.encode(prefix, { special: false })];
 }
 
+/**
+ * Token ids of a choice behind its prompt. Where prompt and choice are one text, they are tokenized as one, so that a
+ * tokenizer that joins a space to the next word does so here.
+ */
+export function choiceIds(tokenizer: TaskTokenizer, prompt: TaskPrompt, choice: string): number[] {
+  const before = promptIds(tokenizer, prompt);
+  const whole = promptIds(tokenizer, { ...prompt, answerPrefix: (prompt.answerPrefix ?? "") + choice });
+  const joined = before.every((id, at) => whole[at] === id) && whole.length > before.length;
+  return joined ? whole.slice(before.length) : tokenizer.encode(choice, { special: false });
+}
+
 /** Mean of all scores, 0 to 100. */
 export function meanScore(scored: readonly Scored[]): number {
   return (100 * scored.reduce((sum, { value }) => sum + value, 0)) / scored.length;

@@ -23,8 +23,14 @@ export function wordTokenizer(): TaskTokenizer {
   };
 }
 
+let tiny: Promise<Tokenizer> | undefined;
+
 /** The tokenizer of the embedded model, with its chat template. */
-export async function tinyTokenizer(): Promise<Tokenizer> {
+export function tinyTokenizer(): Promise<Tokenizer> {
+  return (tiny ??= loadTiny());
+}
+
+async function loadTiny(): Promise<Tokenizer> {
   const [tokenizer, config] = await Promise.all(["tokenizer.json", "tokenizer_config.json"].map(readTinyJson));
   return new Tokenizer({ tokenizer: tokenizer ?? {}, config: config ?? {} });
 }

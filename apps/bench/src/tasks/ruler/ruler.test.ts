@@ -17,7 +17,7 @@ describe.each(tasks)("$name", (task) => {
     expect({ [task.name]: first }).toMatchSnapshot();
   });
 
-  it.each([2048, 4096, 7777])("fills %i tokens and never exceeds them", async (length) => {
+  it.each([2048, 5001])("fills %i tokens and never exceeds them", async (length) => {
     const tokenizer = await tinyTokenizer();
     const samples = await task.open(options({ tokenizer, length, count: 2 }));
     for (let index = 0; index < samples.count; index++) {
