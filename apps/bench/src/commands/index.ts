@@ -3,8 +3,9 @@ import { e2e } from "./e2e.ts";
 import { kernels } from "./kernels.ts";
 import { needle } from "./needle.ts";
 import { promises } from "./promises.ts";
+import { report } from "./report.ts";
 import { roofline } from "./roofline.ts";
 import { ruler } from "./ruler.ts";
 
 /** In the order of `infllm-bench --help`. */
-export const commands: readonly RegisterCommand[] = [ruler, needle, kernels, e2e, roofline, promises];
+export const commands: readonly RegisterCommand[] = [ruler, needle, kernels, e2e, roofline, report, promises];

@@ -1,0 +1,45 @@
+import { cellId, machineOf, type Figures, type ResultRecord } from "../results/record.ts";
+
+/** Suites whose figures are times. */
+const timed = ["kernels", "e2e"];
+
+/** The last line of every cell; a failure only where no line of the cell is done. */
+export function latest(records: readonly ResultRecord[]): ResultRecord[] {
+  const cells = new Map<string, ResultRecord>();
+  for (const record of records) {
+    const id = cellId(record, timed.includes(record.suite) ? machineOf(record.environment) : undefined);
+    if (record.status === "done" || cells.get(id)?.status !== "done") cells.set(id, record);
+  }
+  return [...cells.values()];
+}
+
+/** Finished cells of a suite. */
+export function finished(records: readonly ResultRecord[], suite: string): ResultRecord[] {
+  return records.filter((record) => record.suite === suite && record.status === "done");
+}
+
+export function numberIn(figures: Figures, name: string): number | undefined {
+  const value = figures[name];
+  return typeof value === "number" ? value : undefined;
+}
+
+export function textOf(value: unknown): string {
+  return typeof value === "string" ? value : String(value);
+}
+
+/** Records by a key, in the order in which keys appear. */
+export function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) groups.set(key(item), [...(groups.get(key(item)) ?? []), item]);
+  return groups;
+}
+
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** `4k` for lengths in whole Ki, else with separators. */
+export function tokens(length: number): string {
+  if (length >= 1 << 20 && length % (1 << 20) === 0) return `${length / (1 << 20)}M`;
+  return length >= 1024 && length % 1024 === 0 ? `${length / 1024}k` : length.toLocaleString("en-US");
+}
