@@ -5,6 +5,7 @@ export * from "./infllm-v1.ts";
 export * from "./infllm-v2.ts";
 export * from "./minference.ts";
 export type { HeadPattern } from "./minference-patterns.ts";
+export * from "./nsa.ts";
 export * from "./registry.ts";
 export * from "./sliding-window.ts";
 export * from "./yarn.ts";

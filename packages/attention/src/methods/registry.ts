@@ -5,6 +5,7 @@ import { infllmV1 } from "./infllm-v1.ts";
 import { infllmV2, infllmV2Exact } from "./infllm-v2.ts";
 import type { AttentionMethod } from "./method.ts";
 import { minference } from "./minference.ts";
+import { nsa } from "./nsa.ts";
 import { slidingWindow } from "./sliding-window.ts";
 import { yarn } from "./yarn.ts";
 
@@ -16,6 +17,7 @@ export const methods = {
   yarn,
   "infllm-v1": infllmV1,
   minference,
+  nsa,
 } as const;
 
 export type MethodName = keyof typeof methods;
