@@ -4,6 +4,8 @@ import { full } from "./full.ts";
 import { infllmV1 } from "./infllm-v1.ts";
 import { infllmV2, infllmV2Exact } from "./infllm-v2.ts";
 import type { AttentionMethod } from "./method.ts";
+import { minference } from "./minference.ts";
+import { nsa } from "./nsa.ts";
 import { slidingWindow } from "./sliding-window.ts";
 import { yarn } from "./yarn.ts";
 
@@ -14,6 +16,8 @@ export const methods = {
   "sliding-window": slidingWindow,
   yarn,
   "infllm-v1": infllmV1,
+  minference,
+  nsa,
 } as const;
 
 export type MethodName = keyof typeof methods;
