@@ -2,12 +2,13 @@ import { ConfigError } from "@infllm/tensor";
 import { editDistance } from "./edit-distance.ts";
 import { knowledgeTasks } from "./knowledge/index.ts";
 import { longbenchTasks } from "./longbench/index.ts";
+import { mathTasks } from "./math/index.ts";
 import { needleTasks } from "./needle/index.ts";
 import { rulerTasks } from "./ruler/index.ts";
 import type { Task } from "./task.ts";
 
 /** Every task there is, family by family, in the order of reports. */
-export const tasks: readonly Task[] = [...rulerTasks, ...needleTasks, ...longbenchTasks, ...knowledgeTasks];
+export const tasks: readonly Task[] = [...rulerTasks, ...needleTasks, ...longbenchTasks, ...knowledgeTasks, ...mathTasks];
 
 /** Names of the families, each a name for all its tasks. */
 export const families: readonly string[] = [...new Set(tasks.map(({ family }) => family))];
