@@ -6,6 +6,7 @@ import { promises } from "./promises.ts";
 import { report } from "./report.ts";
 import { roofline } from "./roofline.ts";
 import { ruler } from "./ruler.ts";
+import { longbench, reasoning } from "./task-families.ts";
 
 /** In the order of `infllm-bench --help`. */
-export const commands: readonly RegisterCommand[] = [ruler, needle, kernels, e2e, roofline, report, promises];
+export const commands: readonly RegisterCommand[] = [ruler, needle, longbench, reasoning, kernels, e2e, roofline, report, promises];

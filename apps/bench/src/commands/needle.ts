@@ -4,7 +4,7 @@ import { measureTasks } from "../quality/measure-tasks.ts";
 import { inSession } from "../session.ts";
 import { selectTasks } from "../tasks/registry.ts";
 import { styleOf } from "./ruler.ts";
-import { addSyntheticOptions, addTaskOptions, lengthsOption, tasksOptions, type TaskFlags } from "./task-options.ts";
+import { addSyntheticOptions, addTaskOptions, lengthsOption, tasksOptions, usualLengths, type TaskFlags } from "./task-options.ts";
 
 interface Flags extends TaskFlags {
   readonly lengths: readonly number[];
@@ -25,7 +25,7 @@ export const needle: RegisterCommand = (program, io) => {
   const command = program
     .command("needle")
     .description("Find one number at every depth of a long text, as a picture.")
-    .addOption(lengthsOption())
+    .addOption(lengthsOption(usualLengths, "tokens of prompt and answer"))
     .addOption(new Option("--rounds <count>", "samples of each depth").argParser(integer({ min: 1, max: 1000 })).default(1));
   addTaskOptions(command, ["full", "infllm-v2"]);
   addSyntheticOptions(command)

@@ -1,9 +1,10 @@
-import { BadUsageError, usageErrors, type RegisterCommand } from "@infllm/command";
+import type { RegisterCommand } from "@infllm/command";
 import { measureTasks } from "../quality/measure-tasks.ts";
 import { inSession } from "../session.ts";
 import { selectTasks } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
-import { addDataOption, addSyntheticOptions, addTaskOptions, lengthsOption, namesOption, samplesOption, tasksOptions, type TaskFlags } from "./task-options.ts";
+import { familyTasks } from "./task-families.ts";
+import { addDataOption, addSyntheticOptions, addTaskOptions, lengthsOption, namesOption, samplesOption, tasksOptions, usualLengths, type TaskFlags } from "./task-options.ts";
 
 interface Flags extends TaskFlags {
   readonly tasks?: readonly string[];
@@ -25,7 +26,7 @@ export const ruler: RegisterCommand = (program, io) => {
     .command("ruler")
     .description("Run RULER's tasks under several attention methods.")
     .addOption(namesOption("--tasks <list>", "names of tasks (default: all that the prompt style has)"))
-    .addOption(lengthsOption())
+    .addOption(lengthsOption(usualLengths, "tokens of prompt and answer"))
     .addOption(samplesOption(10));
   addDataOption(addSyntheticOptions(addTaskOptions(command)))
     .addHelpText("after", help)
@@ -46,8 +47,5 @@ export function styleOf(model: string): "tiny" | "benchmark" {
 /** @throws BadUsageError for unknown tasks, and for those of other families */
 export function rulerTasks(names: readonly string[] | undefined, style: "tiny" | "benchmark"): Task[] {
   if (names === undefined) return selectTasks(["ruler"]).filter((task) => task.styles.includes(style));
-  const tasks = usageErrors(() => selectTasks(names));
-  const other = tasks.find(({ family }) => family !== "ruler");
-  if (other !== undefined) throw new BadUsageError(`${other.name} is a task of ${other.family}, not of RULER: infllm-bench ${other.family} runs it.`);
-  return tasks;
+  return familyTasks(names, ["ruler"], "ruler");
 }

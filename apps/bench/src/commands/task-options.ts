@@ -8,7 +8,7 @@ import { promptStyles, type PromptStyle } from "../tasks/task.ts";
 
 export interface TaskFlags extends RunFlags {
   readonly model: string;
-  readonly methods: readonly string[];
+  readonly methods?: readonly string[];
   readonly style?: PromptStyle;
   readonly haystack?: string;
   readonly data?: string;
@@ -27,8 +27,12 @@ export function samplesOption(byDefault: number): Option {
     .default(byDefault);
 }
 
-export function lengthsOption(byDefault: readonly number[] = [1024, 2048, 4096, 8192, 16_384]): Option {
-  return new Option("--lengths <list>", "tokens of prompt and answer").argParser(integerList({ min: 64, max: largestLength })).default(byDefault);
+/** Lengths that the embedded model can be trusted with. */
+export const usualLengths: readonly number[] = [1024, 2048, 4096, 8192, 16_384];
+
+export function lengthsOption(byDefault: readonly number[] | undefined, text: string): Option {
+  const option = new Option("--lengths <list>", text).argParser(integerList({ min: 64, max: largestLength }));
+  return byDefault === undefined ? option : option.default(byDefault, byDefault.join(","));
 }
 
 export function namesOption(flag: string, text: string): Option {

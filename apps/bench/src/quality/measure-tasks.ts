@@ -7,14 +7,15 @@ import type { Figures } from "../results/record.ts";
 import type { Cell } from "../results/run-cells.ts";
 import { runPlan, type Session } from "../session.ts";
 import type { DataSource, PromptStyle, Task } from "../tasks/task.ts";
-import { methodDefaults, methodModel } from "./fitting.ts";
+import { methodDefaults, methodModel, usualMethods } from "./fitting.ts";
 import { MethodModels } from "./method-models.ts";
 import { chooseMethods, type MethodChoice } from "./methods.ts";
 import { scoreTask } from "./score-task.ts";
 
 export interface TasksOptions {
   readonly model: string;
-  readonly methods: readonly string[];
+  /** All that suit the model when absent. */
+  readonly methods?: readonly string[] | undefined;
   readonly backend: string;
   readonly threads?: number | undefined;
   readonly samples: number;
@@ -34,7 +35,7 @@ export async function measureTasks(session: Session, suite: string, tasks: reado
   const description = await inspectModel(options.model, { signal: session.io.interrupts.signal });
   const { lengths } = options;
   requireLengths(lengths ?? [], description.trainedContext);
-  const choices = chooseMethods(options.methods, methodDefaults(description));
+  const choices = chooseMethods(options.methods ?? (await usualMethods(options.model)), methodDefaults(description));
   const contextLength = lengths === undefined ? Math.min(usualContext, description.trainedContext) : Math.max(...lengths);
   const backend: ModelBackend = await openBackend(options.backend, { threads: options.threads });
   const models = new MethodModels({ backend, contextLength, source: (choice) => methodModel(options.model, choice) });

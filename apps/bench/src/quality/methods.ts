@@ -12,13 +12,13 @@ export interface MethodChoice {
 /** The options of a method that fit a model; what the command line states wins over them. */
 export type MethodDefaults = (name: string) => Readonly<Record<string, unknown>>;
 
-export function methodsOption(byDefault: readonly string[] = methodNames): Option {
-  return new Option(
+export function methodsOption(byDefault?: readonly string[]): Option {
+  const option = new Option(
     "--methods <list>",
-    `attention methods between commas, options behind colons, such as full,infllm-v2:topk=32; known are ${methodNames.join(", ")}`,
-  )
-    .argParser((text: string) => text.split(",").map((item) => item.trim()))
-    .default(byDefault, byDefault === methodNames ? "all" : byDefault.join(","));
+    `attention methods between commas, options behind colons, such as full,infllm-v2:topk=32; known are ${methodNames.join(", ")}` +
+      (byDefault === undefined ? " (default: all that suit the model)" : ""),
+  ).argParser((text: string) => text.split(",").map((item) => item.trim()));
+  return byDefault === undefined ? option : option.default(byDefault, byDefault.join(","));
 }
 
 /** @throws BadUsageError for an unknown method or option, and for a method given twice */
