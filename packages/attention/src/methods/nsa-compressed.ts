@@ -1,4 +1,5 @@
 /** NSA's compressed keys and values of one layer and sequence; see `nsa.ts`. */
+import { windowCount } from "@infllm/block-selection";
 import type { DeviceTensor } from "@infllm/tensor";
 import { headRows } from "./head-products.ts";
 import type { AttendStep, LayerPlace } from "./method.ts";
@@ -23,8 +24,7 @@ export class NsaCompressed {
 
   /** Runs that end within the first `tokens` tokens. */
   runsBy(tokens: number): number {
-    const { compressSize, compressStride } = this.options;
-    return tokens < compressSize ? 0 : Math.floor((tokens - compressSize) / compressStride) + 1;
+    return windowCount(tokens, this.options.compressSize, this.options.compressStride);
   }
 
   get count(): number {
