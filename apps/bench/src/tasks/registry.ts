@@ -1,5 +1,6 @@
 import { ConfigError } from "@infllm/tensor";
 import { editDistance } from "./edit-distance.ts";
+import { codeTasks } from "./code/index.ts";
 import { knowledgeTasks } from "./knowledge/index.ts";
 import { longbenchTasks } from "./longbench/index.ts";
 import { mathTasks } from "./math/index.ts";
@@ -8,7 +9,7 @@ import { rulerTasks } from "./ruler/index.ts";
 import type { Task } from "./task.ts";
 
 /** Every task there is, family by family, in the order of reports. */
-export const tasks: readonly Task[] = [...rulerTasks, ...needleTasks, ...longbenchTasks, ...knowledgeTasks, ...mathTasks];
+export const tasks: readonly Task[] = [...rulerTasks, ...needleTasks, ...longbenchTasks, ...knowledgeTasks, ...mathTasks, ...codeTasks];
 
 /** Names of the families, each a name for all its tasks. */
 export const families: readonly string[] = [...new Set(tasks.map(({ family }) => family))];
