@@ -1,5 +1,6 @@
 /** `longbench` and `reasoning`: tasks over data sets, at the length of their data. */
-import { BadUsageError, usageErrors, type RegisterCommand } from "@infllm/command";
+import { BadUsageError, integer, largestLength, usageErrors, type RegisterCommand } from "@infllm/command";
+import { Option } from "commander";
 import { measureTasks } from "../quality/measure-tasks.ts";
 import { inSession } from "../session.ts";
 import { families as registered, selectTasks } from "../tasks/registry.ts";
@@ -11,6 +12,7 @@ interface Flags extends TaskFlags {
   readonly samples: number;
   readonly lengths?: readonly number[];
   readonly allowNetwork?: true;
+  readonly maxAnswer?: number;
 }
 
 interface FamilyCommand {
@@ -61,18 +63,19 @@ function familyCommand({ name, families, description, help, programs }: FamilyCo
       .description(description)
       .addOption(namesOption("--tasks <list>", "names of tasks (default: all)"))
       .addOption(lengthsOption(undefined, "cut the middle of longer texts out, to these lengths (default: what the model holds)"))
-      .addOption(samplesOption(10));
+      .addOption(samplesOption(10))
+      .addOption(new Option("--max-answer <tokens>", "end answers here, also where a task allows more").argParser(integer({ min: 1, max: largestLength })));
     if (programs) command.option("--allow-network", "run programs although nothing keeps them from the network");
     addDataOption(addTaskOptions(command, ["full", "infllm-v2"]))
       .addHelpText("after", help)
       .action((flags: Flags) =>
         inSession(flags, io, async (session) => {
-          const { samples, lengths, allowNetwork, data } = flags;
+          const { samples, lengths, allowNetwork, maxAnswer, data } = flags;
           if (data !== undefined && flags.tasks === undefined && name === "reasoning") {
             throw new BadUsageError("--data is the data of one task: name it with --tasks, such as --tasks mmlu --data ./mmlu.");
           }
           const tasks = familyTasks(flags.tasks, families, name);
-          await measureTasks(session, name, tasks, { ...(await tasksOptions(flags)), samples, lengths, allowNetwork });
+          await measureTasks(session, name, tasks, { ...(await tasksOptions(flags)), samples, lengths, allowNetwork, maxAnswer });
         }),
       );
   };

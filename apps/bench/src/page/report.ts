@@ -2,9 +2,11 @@
 import type { ResultRecord } from "../results/record.ts";
 import { latest } from "./latest.ts";
 import type { Headline, ReportPart, Section, Table } from "./section.ts";
+import { agreementPart } from "./sections/agreement.ts";
 import { e2eParts } from "./sections/e2e.ts";
 import { kernelParts } from "./sections/kernels.ts";
 import { needlePart } from "./sections/needle.ts";
+import { perplexityPart } from "./sections/perplexity.ts";
 import { rooflinePart } from "./sections/roofline.ts";
 import { rulerPart, taskPart } from "./sections/scores.ts";
 
@@ -20,6 +22,8 @@ export function buildReport(all: readonly ResultRecord[]): Report {
   const parts = [
     rulerPart(records),
     needlePart(records),
+    perplexityPart(records),
+    agreementPart(records),
     taskPart(records, "longbench", "LongBench", "LongBench's tasks by its own metrics."),
     taskPart(records, "reasoning", "Reasoning and knowledge", "Choices by log-likelihood, boxed answers compared as mathematics, programs run in a sandbox."),
     ...e2eParts(records),

@@ -9,7 +9,7 @@ import { runPlan, type Session } from "../session.ts";
 import type { DataSource, PromptStyle, Task } from "../tasks/task.ts";
 import { methodDefaults, methodModel, usualMethods } from "./fitting.ts";
 import { MethodModels } from "./method-models.ts";
-import { chooseMethods, type MethodChoice } from "./methods.ts";
+import { chooseMethods, optionsOf, type MethodChoice } from "./methods.ts";
 import { scoreTask } from "./score-task.ts";
 
 export interface TasksOptions {
@@ -25,6 +25,7 @@ export interface TasksOptions {
   readonly haystack?: string | undefined;
   readonly data?: DataSource | undefined;
   readonly allowNetwork?: boolean | undefined;
+  readonly maxAnswer?: number | undefined;
 }
 
 /** Room for prompts where no lengths are given, unless the model was trained for less. */
@@ -59,13 +60,14 @@ function taskCell(
   seed: number,
   models: MethodModels,
 ): Cell {
-  const { samples: count, style, haystack, data, allowNetwork } = options;
+  const { samples: count, style, haystack, data, allowNetwork, maxAnswer } = options;
   const config: Figures = {
     samples: count,
-    options: JSON.parse(JSON.stringify(choice.method.options)) as Figures,
+    options: optionsOf(choice),
     ...(style !== undefined && { style }),
     ...(haystack !== undefined && { haystackCharacters: haystack.length }),
     ...(data?.kind === "path" && { data: data.path }),
+    ...(maxAnswer !== undefined && { maxAnswer }),
   };
   return {
     cell: { task: task.name, ...(length !== undefined && { length }), method: choice.label },
@@ -80,7 +82,7 @@ function taskCell(
         ...(haystack !== undefined && { haystack }),
         ...(data !== undefined && { data }),
       };
-      return scoreTask({ model, task, options: given, allowNetwork }, context);
+      return scoreTask({ model, task, options: given, allowNetwork, maxAnswer }, context);
     },
   };
 }

@@ -2,6 +2,7 @@
 import { createMethod, methodNames, type AttentionMethod } from "@infllm/attention/methods";
 import { BadUsageError, usageErrors } from "@infllm/command";
 import { Option } from "commander";
+import type { Figures } from "../results/record.ts";
 
 export interface MethodChoice {
   /** As it was given: names the method in results. */
@@ -30,6 +31,11 @@ export function chooseMethods(labels: readonly string[], defaults: MethodDefault
     const given = Object.fromEntries(settings.map((setting) => parseSetting(label, setting)));
     return { label, method: usageErrors(() => createMethod(name, { ...defaults(name), ...given })) };
   });
+}
+
+/** Every option of a method, as results state them. */
+export function optionsOf({ method }: MethodChoice): Figures {
+  return JSON.parse(JSON.stringify(method.options)) as Figures;
 }
 
 /** `window=1024` as a name and a value; numbers, true and false are read as such. */

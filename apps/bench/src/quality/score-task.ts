@@ -10,17 +10,20 @@ export interface TaskRun {
   readonly options: Omit<TaskOptions, "tokenizer" | "contextLength">;
   /** Answers that are programs may run although nothing keeps them from the network. */
   readonly allowNetwork?: boolean | undefined;
+  /** Answers end after so many tokens, also where the task would allow more. */
+  readonly maxAnswer?: number | undefined;
 }
 
 /** Characters of an answer that results keep: enough to see what went wrong. */
 const keptCharacters = 160;
 
 /** The task's figure, and every sample with what the model said. */
-export async function scoreTask({ model, task, options, allowNetwork }: TaskRun, context: CellContext): Promise<Figures> {
+export async function scoreTask(run: TaskRun, context: CellContext): Promise<Figures> {
+  const { model, task, options } = run;
   const { tokenizer, contextLength } = model;
   const opening = { ...options, tokenizer, contextLength };
   const scored = task.kind === "generation"
-    ? await scoreSamples(await task.open(opening), context, (sample) => answer(model, task, sample, context, allowNetwork))
+    ? await scoreSamples(await task.open(opening), context, (sample) => answer(run, task, sample, context))
     : await scoreSamples(await task.open(opening), context, (sample) => choose(model, task, sample, context));
   return {
     score: task.aggregate(scored.answers),
@@ -53,15 +56,15 @@ async function scoreSamples<S extends GenerationSample | ChoiceSample>(
 }
 
 async function answer(
-  model: Model,
+  { model, allowNetwork = false, maxAnswer = Infinity }: TaskRun,
   task: GenerationTask,
   sample: GenerationSample,
   { signal }: CellContext,
-  allowNetwork = false,
 ): Promise<Score & { readonly said: string }> {
   const ids = promptIds(model.tokenizer, sample.prompt);
+  const maxTokens = Math.min(sample.maxTokens, maxAnswer);
   let said = "";
-  for await (const piece of model.generate(ids, { maxTokens: sample.maxTokens, stop: sample.stop, temperature: 0, signal })) said += piece;
+  for await (const piece of model.generate(ids, { maxTokens, stop: sample.stop, temperature: 0, signal })) said += piece;
   return { ...(await task.score(sample, said, { signal, allowNetwork })), said };
 }
 
