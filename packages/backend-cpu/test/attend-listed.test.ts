@@ -56,7 +56,8 @@ function defined(shape: Shape, inputs: { q: Float32Array; k: Float32Array; v: Fl
         }
       }
       lse[row * heads + head] = Math.log(total);
-      for (let d = 0; d < headDim && total > 0; d++) {
+      if (total === 0) continue;
+      for (let d = 0; d < headDim; d++) {
         const at = (row * heads + head) * headDim + d;
         out[at] = (out[at] ?? 0) / total;
       }

@@ -97,9 +97,9 @@ export class NsaAttention implements SequenceAttention {
   }
 
   /** Blocks of each KV head and row, ascending. */
-  #select({ first, rows, scale }: AttendStep, q: Float32Array): number[][][] {
+  #select(step: AttendStep, q: Float32Array): number[][][] {
     const { backend, heads, kvHeads, headDim } = this.place;
-    const group = heads / kvHeads;
+    const { first, rows } = step;
     const runs = this.#compressed.count;
     const keys = runs === 0 ? undefined : (backend.host.readNow(this.#compressed.k.view({ rows: [0, runs] })) as Float32Array);
     return Array.from({ length: kvHeads }, (_, kvHead) => {
@@ -107,18 +107,27 @@ export class NsaAttention implements SequenceAttention {
       const blocks: number[][] = [];
       for (let from = 0; from < rows; from += SELECTION_ROWS) {
         const count = Math.min(SELECTION_ROWS, rows - from);
-        const sums = new Float32Array(count * runs);
-        for (let head = kvHead * group; head < (kvHead + 1) * group && matrix !== undefined; head++) {
-          const own = headRows(q.subarray(from * heads * headDim, (from + count) * heads * headDim), heads * headDim, head, headDim);
-          const probabilities = matrix.products(own);
-          softmaxRows(probabilities, runs, scale, (row) => this.#compressed.runsBy(first + from + row + 1));
-          for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (probabilities[i] as number);
-        }
+        const some = q.subarray(from * heads * headDim, (from + count) * heads * headDim);
+        const sums = matrix ? this.#groupProbabilities(matrix, kvHead, some, first + from, step.scale) : new Float32Array(0);
         for (let row = 0; row < count; row++) blocks.push(this.#best(sums.subarray(row * runs, (row + 1) * runs), first + from + row));
       }
       matrix?.release();
       return blocks;
     });
+  }
+
+  /** f32 `[rows, runs]`: compressed probabilities, summed over the query heads of a KV head. `q` is f32 `[rows, heads * headDim]`. */
+  #groupProbabilities(matrix: HeadKeys, kvHead: number, q: Float32Array, first: number, scale: number): Float32Array {
+    const { heads, kvHeads, headDim } = this.place;
+    const runs = this.#compressed.count;
+    const group = heads / kvHeads;
+    const sums = new Float32Array((q.length / (heads * headDim)) * runs);
+    for (let head = kvHead * group; head < (kvHead + 1) * group; head++) {
+      const probabilities = matrix.products(headRows(q, heads * headDim, head, headDim));
+      softmaxRows(probabilities, runs, scale, (row) => this.#compressed.runsBy(first + row + 1));
+      for (let i = 0; i < sums.length; i++) sums[i] = (sums[i] as number) + (probabilities[i] as number);
+    }
+    return sums;
   }
 
   /** The blocks of one row. @param probabilities f32 `[runs]`, summed over the group */
