@@ -88,3 +88,16 @@ export function rowBounds(rows: number, boundsOf: (row: number) => readonly [fir
   for (let row = 0; row < rows; row++) bounds.set(boundsOf(row), 2 * row);
   return bounds;
 }
+
+/** The last `window` tokens of every row, its own included: lists and bounds of a step's rows. */
+export function windowOf(
+  { first, rows }: { readonly first: number; readonly rows: number },
+  heads: { readonly heads: number; readonly kvHeads: number },
+  window: number,
+) {
+  const begin = (row: number): number => first + row - window + 1;
+  return {
+    lists: sharedLists(rows, heads, (lists, row, count) => lists.list([[Math.max(0, begin(row)), first + row + count]])),
+    boundsOf: (row: number) => [begin(row), first + row] as const,
+  };
+}
