@@ -85,6 +85,12 @@ describe("a model under a method", () => {
     await (await load("infllm-v2")).close();
   });
 
+  it("counts what the method keeps beside the cache", async () => {
+    const plain = await under("full", async (model) => model.cacheBytes);
+    // K and V of 2 layers, 2 KV heads of 16, f32, for 400 tokens in pages of 64.
+    expect(await under("sliding-window", async (model) => model.cacheBytes)).toBe(plain + 2 * 2 * 2 * 16 * 4 * 448);
+  });
+
   it("refuses numbers that do not fit the model's own", async () => {
     const method = createMethod("infllm-v2", { blockSize: 24 });
     await expect(loadModel(hfFiles(randomModel("qwen3")), { backend, method })).rejects.toThrow(/blockSize 24 is no multiple/);

@@ -5,7 +5,7 @@ import { InfllmV1Memory } from "./infllm-v1-memory.ts";
 import type { InfllmV1Options } from "./infllm-v1.ts";
 import type { AttendStep, LayerPlace, SequenceAttention } from "./method.ts";
 import { rotateRows } from "./rotate-rows.ts";
-import { sharedLists } from "./token-lists.ts";
+import { sharedLists, windowOf } from "./token-lists.ts";
 import type { TokenRange } from "./token-lists.ts";
 
 export class InfllmV1Attention implements SequenceAttention {
@@ -47,13 +47,7 @@ export class InfllmV1Attention implements SequenceAttention {
     const farKeys = rotateRows(keys, headDim, kvHeads * headDim, rotation, (row) => -(first + row));
     backend.write(this.#farKeys, farKeys, first);
 
-    const local = {
-      k, v,
-      lists: sharedLists(rows, this.place, (lists, row, count) =>
-        lists.list([[Math.max(0, first + row - localWindow + 1), first + row + count]]),
-      ),
-      boundsOf: (row: number) => [first + row - localWindow + 1, first + row] as const,
-    };
+    const local = { k, v, ...windowOf(step, this.place, localWindow) };
     if (end <= localWindow) this.#parts.attend(step, [local]);
     else {
       const farQueries = rotateRows(q, headDim, heads * headDim, rotation, (row) => localWindow - first - row);

@@ -3,7 +3,7 @@ import { UnsupportedError, UsageError } from "@infllm/tensor";
 import type { LayerCache } from "@infllm/block-selection";
 import type { AttentionBackend } from "../contracts.ts";
 import type { AttentionMethod, HostSteeredBackend, Rotation } from "./method.ts";
-import { MethodCache } from "./method-cache.ts";
+import { MethodCache, orderedBytes } from "./method-cache.ts";
 import { sequenceRows } from "./sequence-rows.ts";
 
 /**
@@ -25,7 +25,7 @@ export function methodBackend<B extends AttentionBackend>(backend: B, method: At
     ...backend,
     selection: {
       allocateCache: (shape) => new MethodCache(inner, method, { layer: layers++, rotation }, selection.allocateCache(shape)),
-      cacheBytes: (shape) => selection.cacheBytes(shape),
+      cacheBytes: (shape) => selection.cacheBytes(shape) + orderedBytes(shape),
       appendKv(args) {
         selection.appendKv(unwrapped(args));
         for (const rows of sequenceRows(inner, args.batch)) own(args.cache).append(rows, args);

@@ -32,7 +32,7 @@ export class MethodCache implements LayerCache {
   }
 
   get bytes(): number {
-    return this.inner.bytes;
+    return this.inner.bytes + orderedBytes(this.shape);
   }
 
   /** Keeps the rows' keys and values; at position 0 a new sequence begins. */
@@ -115,4 +115,9 @@ export class MethodCache implements LayerCache {
       pageTable: batch.pageTable.view(one),
     };
   }
+}
+
+/** Bytes that keys and values in token order take beside the cache, when every page is in use. */
+export function orderedBytes({ pages, blockSize, kvHeads, headDim }: LayerCacheShape): number {
+  return 2 * pages * blockSize * kvHeads * headDim * Float32Array.BYTES_PER_ELEMENT;
 }

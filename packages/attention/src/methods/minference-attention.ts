@@ -7,7 +7,7 @@ import { ScratchRows } from "./scratch-rows.ts";
 import { TokenLists, rowBounds } from "./token-lists.ts";
 
 /** Tiles that the search compares outputs on, spread evenly over the prompt. */
-const SEARCH_TILES = 32;
+const SEARCH_TILES = 16;
 
 /** What indices of all heads are made from. */
 interface Prompt {

@@ -6,7 +6,7 @@ import type { AttendStep, LayerPlace, SequenceAttention } from "./method.ts";
 import { NsaCompressed } from "./nsa-compressed.ts";
 import type { NsaOptions, NsaSeconds, NsaWeights } from "./nsa.ts";
 import { ScratchRows } from "./scratch-rows.ts";
-import { TokenLists, rowBounds, sharedLists } from "./token-lists.ts";
+import { TokenLists, rowBounds, sharedLists, windowOf } from "./token-lists.ts";
 
 /** Rows whose compressed probabilities are held at once. */
 const SELECTION_ROWS = 512;
@@ -78,10 +78,8 @@ export class NsaAttention implements SequenceAttention {
   }
 
   #attendWindow(step: AttendStep): Float32Array {
-    const { first, rows } = step;
-    const { window } = this.options;
-    const lists = sharedLists(rows, this.place, (made, row, count) => made.list([[Math.max(0, first + row - window + 1), first + row + count]]));
-    return this.#listed(step, step, lists, (row) => [first + row - window + 1, first + row]);
+    const { lists, boundsOf } = windowOf(step, this.place, this.options.window);
+    return this.#listed(step, step, lists, boundsOf);
   }
 
   #listed(

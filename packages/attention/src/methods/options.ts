@@ -23,12 +23,6 @@ export function above(byDefault: number, limit: number) {
   return { byDefault, allowed: `a number above ${limit}`, accepts };
 }
 
-/** One of a few names. */
-export function oneOf<Name extends string>(byDefault: Name, ...others: readonly Name[]) {
-  const names: readonly unknown[] = [byDefault, ...others];
-  return { byDefault, allowed: names.map((name) => JSON.stringify(name)).join(" or "), accepts: (value: unknown) => names.includes(value) };
-}
-
 /** @throws ConfigError naming the method, the option, what was given and what is allowed */
 export function methodOptions<Options extends object>(
   method: string,

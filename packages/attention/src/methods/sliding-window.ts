@@ -10,7 +10,7 @@ import { AttendParts } from "./attend-parts.ts";
 import type { AttendStep, AttentionMethod, LayerPlace, SequenceAttention } from "./method.ts";
 import { count, methodOptions } from "./options.ts";
 import { rotateRows } from "./rotate-rows.ts";
-import { sharedLists } from "./token-lists.ts";
+import { sharedLists, windowOf } from "./token-lists.ts";
 
 export interface SlidingWindowOptions {
   /** Tokens from the start that stay. */
@@ -43,13 +43,7 @@ class SlidingWindowAttention implements SequenceAttention {
   attend(step: AttendStep): void {
     const { sinks, window } = this.options;
     const { first, rows, k, v } = step;
-    const inWindow = {
-      k, v,
-      lists: sharedLists(rows, this.place, (lists, row, count) =>
-        lists.list([[Math.max(0, first + row - window + 1), first + row + count]]),
-      ),
-      boundsOf: (row: number) => [first + row - window + 1, first + row] as const,
-    };
+    const inWindow = { k, v, ...windowOf(step, this.place, window) };
     if (sinks === 0 || first + rows <= window) {
       this.#parts.attend(step, [inWindow]);
       return;

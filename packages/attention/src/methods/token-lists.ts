@@ -1,8 +1,8 @@
 /** Builds the tiles and token lists of one `attendListed`. */
 import { TILE_WORDS } from "../host-ops.ts";
 
-/** Query rows (tokens × heads of a group) that share one gathering of keys; measured best of 64 to 512. */
-const TILE_ROWS = 256;
+/** Query rows (tokens × heads of a group) that share one gathering of keys: 64 to 1024 measured the same on a thread. */
+const TILE_ROWS = 128;
 
 /** Tokens `[from, to)`. */
 export type TokenRange = readonly [from: number, to: number];
@@ -87,4 +87,17 @@ export function rowBounds(rows: number, boundsOf: (row: number) => readonly [fir
   const bounds = new Int32Array(2 * rows);
   for (let row = 0; row < rows; row++) bounds.set(boundsOf(row), 2 * row);
   return bounds;
+}
+
+/** The last `window` tokens of every row, its own included: lists and bounds of a step's rows. */
+export function windowOf(
+  { first, rows }: { readonly first: number; readonly rows: number },
+  heads: { readonly heads: number; readonly kvHeads: number },
+  window: number,
+) {
+  const begin = (row: number): number => first + row - window + 1;
+  return {
+    lists: sharedLists(rows, heads, (lists, row, count) => lists.list([[Math.max(0, begin(row)), first + row + count]])),
+    boundsOf: (row: number) => [begin(row), first + row] as const,
+  };
 }
