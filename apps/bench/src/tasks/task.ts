@@ -113,8 +113,8 @@ interface TaskBase<S> {
   /** Name of the figure, e.g. `string match (all)`, `F1`, `accuracy`, `pass@1`. */
   readonly metric: string;
   /**
-   * @throws ShapeError when `length` exceeds `contextLength` or cannot hold the task; ConfigError on options that the
-   *   task has no use for; NotAvailableError without its data (says where to get it); FormatError on malformed data
+   * @throws ShapeError when `length` exceeds `contextLength` or cannot hold the task; ConfigError on a style that it
+   *   lacks; NotAvailableError without its data (says where to get it); FormatError on malformed data
    *   (says file, line and field)
    */
   open(options: TaskOptions): Promise<Samples<S>>;

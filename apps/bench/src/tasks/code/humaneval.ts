@@ -1,12 +1,11 @@
 /** HumanEval (arXiv 2107.03374): 164 functions to complete, judged by unit tests; pass@1 of one greedy answer. */
 import { randomUUID } from "node:crypto";
-import { chooseRows } from "../data/choose.ts";
+import { roomForAnswer } from "../checks.ts";
 import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
+import { rowSamples } from "../data/row-samples.ts";
 import { parseJsonLines } from "../data/row.ts";
 import type { Row } from "../data/row.ts";
-import { roomForAnswer } from "../math/problem-task.ts";
-import { checkedLength, requireIndex, requireStyle } from "../synthetic/synthetic.ts";
 import { meanScore, promptIds } from "../task.ts";
 import type { GenerationSample, GenerationTask, Score, ScoreOptions, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { lastCodeBlock } from "./extract.ts";
@@ -44,20 +43,12 @@ export const humaneval: GenerationTask = {
   metric: "pass@1",
   styles,
   aggregate: meanScore,
-  async open(options) {
-    const length = checkedLength(name, options);
-    requireStyle({ name, styles }, options.style);
-    const { text, path, source } = await readData(file, options.data);
-    const problems = parseJsonLines(text, path).map(problemOf);
-    const chosen = chooseRows(name, problems.length, options.count, options.seed);
-    return {
-      count: chosen.length,
-      source,
-      at(index) {
-        requireIndex(name, index, chosen.length);
-        return sampleOf(problems[chosen[index] as number] as Problem, options.tokenizer, length);
-      },
+  open(options) {
+    const load = async () => {
+      const { text, path, source } = await readData(file, options.data);
+      return { rows: parseJsonLines(text, path).map(problemOf), source };
     };
+    return rowSamples({ name, styles }, options, load, (problem, _, length) => sampleOf(problem, options.tokenizer, length));
   },
   async score({ expected }, output, options): Promise<Score> {
     const [prompt = "", test = "", entryPoint = ""] = expected;
@@ -79,7 +70,7 @@ function sampleOf({ id, prompt, test, entryPoint }: Problem, tokenizer: TaskToke
   return {
     id,
     prompt: asked,
-    maxTokens: roomForAnswer(name, id, promptTokens, length, maxTokens),
+    maxTokens: roomForAnswer({ name }, id, promptTokens, length, maxTokens),
     stop: chat ? [] : endsOfFunction,
     expected: [prompt, test, entryPoint],
     facts: { promptTokens, form: asked.form },

@@ -1,12 +1,11 @@
 /** LiveCodeBench (arXiv 2403.07974), code generation: contest problems, judged by public and hidden tests; pass@1. */
 import { randomUUID } from "node:crypto";
-import { chooseRows } from "../data/choose.ts";
+import { roomForAnswer } from "../checks.ts";
 import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
+import { rowSamples } from "../data/row-samples.ts";
 import { parseJsonLines } from "../data/row.ts";
 import type { Row } from "../data/row.ts";
-import { roomForAnswer } from "../math/problem-task.ts";
-import { checkedLength, requireIndex, requireStyle } from "../synthetic/synthetic.ts";
 import { meanScore, promptIds } from "../task.ts";
 import type { GenerationSample, GenerationTask, Score, ScoreOptions, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { lastCodeBlock } from "./extract.ts";
@@ -38,21 +37,14 @@ export const livecodebench: GenerationTask = {
   metric: "pass@1",
   styles,
   aggregate: meanScore,
-  async open(options) {
-    const length = checkedLength(name, options);
-    requireStyle({ name, styles }, options.style);
-    const { text, path, source } = await readData(file, options.data);
-    const rows = parseJsonLines(text, path);
-    rows.forEach(promptOf);
-    const chosen = chooseRows(name, rows.length, options.count, options.seed);
-    return {
-      count: chosen.length,
-      source,
-      at(index) {
-        requireIndex(name, index, chosen.length);
-        return sampleOf(rows[chosen[index] as number] as Row, options.tokenizer, length);
-      },
+  open(options) {
+    const load = async () => {
+      const { text, path, source } = await readData(file, options.data);
+      const rows = parseJsonLines(text, path);
+      rows.forEach(promptOf);
+      return { rows, source };
     };
+    return rowSamples({ name, styles }, options, load, (row, _, length) => sampleOf(row, options.tokenizer, length));
   },
   score: judge,
 };
@@ -65,7 +57,7 @@ function sampleOf(row: Row, tokenizer: TaskTokenizer, length: number): Generatio
   return {
     id,
     prompt,
-    maxTokens: roomForAnswer(name, id, promptTokens, length, maxTokens),
+    maxTokens: roomForAnswer({ name }, id, promptTokens, length, maxTokens),
     stop: [],
     expected: [JSON.stringify(tests)],
     facts: { promptTokens, tests: tests.tests.length, ...(row.has("difficulty") ? { subject: row.text("difficulty") } : {}) },

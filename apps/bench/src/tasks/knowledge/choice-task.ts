@@ -1,7 +1,6 @@
 /** A test of knowledge: the model's answer is the letter with the highest likelihood behind worked examples. */
 import { ShapeError } from "@infllm/tensor";
-import { chooseRows } from "../data/choose.ts";
-import { checkedLength, requireIndex, requireStyle } from "../synthetic/synthetic.ts";
+import { rowSamples } from "../data/row-samples.ts";
 import { promptIds } from "../task.ts";
 import type { ChoiceSample, ChoiceTask, Score, Scored, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { letters, readQuestions } from "./questions.ts";
@@ -34,22 +33,14 @@ export function knowledgeTask(task: KnowledgeTask): ChoiceTask {
     metric: "accuracy",
     styles,
     aggregate,
-    async open(options) {
-      const length = checkedLength(name, options);
-      requireStyle({ name, styles }, options.style);
-      const { questions, examples, source } = await readQuestions(files, options.data);
-      const chosen = chooseRows(name, questions.length, options.count, options.seed);
-      return {
-        count: chosen.length,
-        source,
-        at(index) {
-          requireIndex(name, index, chosen.length);
-          const number = chosen[index] as number;
-          const question = questions[number] as Question;
-          const shown = (examples.get(question.subject) ?? []).slice(0, shots);
-          return sampleOf(task, question, shown, String(number), options.tokenizer, length);
-        },
+    open(options) {
+      const load = async () => {
+        const { questions, examples, source } = await readQuestions(files, options.data);
+        return { rows: questions.map((question) => ({ question, shown: (examples.get(question.subject) ?? []).slice(0, shots) })), source };
       };
+      return rowSamples({ name, styles }, options, load, ({ question, shown }, number, length) =>
+        sampleOf(task, question, shown, String(number), options.tokenizer, length),
+      );
     },
     score: likeliest,
   };

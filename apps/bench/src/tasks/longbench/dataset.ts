@@ -1,11 +1,10 @@
 /** One data set of LongBench (arXiv 2308.14508): rows with a context, a question and answers, one prompt and one metric. */
 import { ShapeError } from "@infllm/tensor";
-import { chooseRows } from "../data/choose.ts";
 import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
+import { rowSamples } from "../data/row-samples.ts";
 import { parseJsonLines } from "../data/row.ts";
 import type { Row } from "../data/row.ts";
-import { checkedLength, requireIndex, requireStyle } from "../synthetic/synthetic.ts";
 import { meanScore, promptIds } from "../task.ts";
 import type { GenerationSample, GenerationTask, Score, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { metrics } from "./metrics/index.ts";
@@ -42,22 +41,14 @@ export function datasetTask(name: string, config: DatasetConfig): GenerationTask
     metric: title,
     styles,
     aggregate: meanScore,
-    async open(options) {
-      const length = checkedLength(name, options);
-      requireStyle({ name, styles }, options.style);
-      const { text, path, source } = await readData(file, options.data);
-      const rows = parseJsonLines(text, path);
-      rows.forEach(checkFields);
-      const chosen = chooseRows(name, rows.length, options.count, options.seed);
-      return {
-        count: chosen.length,
-        source,
-        at(index) {
-          requireIndex(name, index, chosen.length);
-          const number = chosen[index] as number;
-          return rowSample(name, config, rows[number] as Row, number, options.tokenizer, length);
-        },
+    open(options) {
+      const load = async () => {
+        const { text, path, source } = await readData(file, options.data);
+        const rows = parseJsonLines(text, path);
+        rows.forEach(checkFields);
+        return { rows, source };
       };
+      return rowSamples({ name, styles }, options, load, (row, number, length) => rowSample(name, config, row, number, options.tokenizer, length));
     },
     /** The best of the metric over the row's answers. */
     score({ expected, facts }, output): Score {

@@ -1,11 +1,10 @@
 /** Problems with one final answer: the model reasons freely and puts it into `\boxed{}`. */
-import { ShapeError } from "@infllm/tensor";
-import { chooseRows } from "../data/choose.ts";
+import { roomForAnswer } from "../checks.ts";
 import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
+import { rowSamples } from "../data/row-samples.ts";
 import { parseJsonLines } from "../data/row.ts";
 import type { Row } from "../data/row.ts";
-import { checkedLength, requireIndex, requireStyle } from "../synthetic/synthetic.ts";
 import { meanScore, promptIds } from "../task.ts";
 import type { Facts, GenerationSample, GenerationTask, Score, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { lastBoxed } from "./boxed.ts";
@@ -40,20 +39,12 @@ export function problemTask(task: ProblemTask): GenerationTask {
     metric: "accuracy of boxed answers",
     styles,
     aggregate: meanScore,
-    async open(options) {
-      const length = checkedLength(name, options);
-      requireStyle({ name, styles }, options.style);
-      const { text, path, source } = await readData(file, options.data);
-      const problems = parseJsonLines(text, path).map((row, number) => task.problemOf(row, number));
-      const chosen = chooseRows(name, problems.length, options.count, options.seed);
-      return {
-        count: chosen.length,
-        source,
-        at(index) {
-          requireIndex(name, index, chosen.length);
-          return sampleOf(task, problems[chosen[index] as number] as Problem, options.tokenizer, length);
-        },
+    open(options) {
+      const load = async () => {
+        const { text, path, source } = await readData(file, options.data);
+        return { rows: parseJsonLines(text, path).map((row, number) => task.problemOf(row, number)), source };
       };
+      return rowSamples({ name, styles }, options, load, (problem, _, length) => sampleOf(task, problem, options.tokenizer, length));
     },
     score: boxedAnswer,
   };
@@ -63,16 +54,8 @@ function sampleOf(task: ProblemTask, { id, problem, answer, facts }: Problem, to
   const text = `${problem}\n\nPlease reason step by step, and put your final answer within \\boxed{}.`;
   const prompt: TaskPrompt = { form: "chat", text };
   const promptTokens = promptIds(tokenizer, prompt).length;
-  const maxTokens = roomForAnswer(task.name, id, promptTokens, length, task.maxTokens);
+  const maxTokens = roomForAnswer(task, id, promptTokens, length, task.maxTokens);
   return { id, prompt, maxTokens, stop: [], expected: [answer], facts: { ...facts, promptTokens } };
-}
-
-/** Tokens that an answer may have. @throws ShapeError when the prompt leaves none */
-export function roomForAnswer(name: string, id: string, promptTokens: number, length: number, most: number): number {
-  if (promptTokens >= length) {
-    throw new ShapeError(`${name} ${id} has ${promptTokens} tokens, which leave no room for an answer within ${length}. Give a larger length.`);
-  }
-  return Math.min(most, length - promptTokens);
 }
 
 function boxedAnswer({ expected }: GenerationSample, output: string): Score {

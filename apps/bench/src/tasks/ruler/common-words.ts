@@ -1,7 +1,8 @@
 /** RULER's common words extraction: ten words appear more often than the rest of a numbered list (paper, section 3.3). */
 import type { Random } from "@infllm/tensor";
+import { checkedLength } from "../checks.ts";
 import { distinct, sample, shuffled } from "../synthetic/draw.ts";
-import { checkedLength, syntheticSamples } from "../synthetic/synthetic.ts";
+import { syntheticSamples } from "../synthetic/synthetic.ts";
 import type { Draft } from "../synthetic/synthetic.ts";
 import { compoundWord, listedWords, manyWords } from "../synthetic/words.ts";
 import { meanScore } from "../task.ts";
@@ -29,7 +30,7 @@ export const commonWords: GenerationTask = {
   score: matchAll,
   async open(options) {
     const many = await manyWords();
-    const short = checkedLength(task.name, options) < 4096;
+    const short = checkedLength(task, options) < 4096;
     return syntheticSamples(task, options, (from) => draft(from, many, short));
   },
 };

@@ -1,7 +1,8 @@
 /** RULER's frequent words extraction: coded words whose counts follow a zeta distribution (paper, section 3.3). */
 import type { Random } from "@infllm/tensor";
+import { checkedLength } from "../checks.ts";
 import { distinct, shuffled } from "../synthetic/draw.ts";
-import { checkedLength, syntheticSamples } from "../synthetic/synthetic.ts";
+import { syntheticSamples } from "../synthetic/synthetic.ts";
 import type { Draft } from "../synthetic/synthetic.ts";
 import { letters } from "../synthetic/words.ts";
 import { meanScore } from "../task.ts";
@@ -31,7 +32,7 @@ export const frequentWords: GenerationTask = {
   aggregate: meanScore,
   score: matchAll,
   async open(options) {
-    const vocabulary = Math.max(leastVocabulary, Math.floor((checkedLength(task.name, options) - task.maxTokens) / tokensPerWord));
+    const vocabulary = Math.max(leastVocabulary, Math.floor((checkedLength(task, options) - task.maxTokens) / tokensPerWord));
     return syntheticSamples(task, options, (from) => draft(from, vocabulary));
   },
 };

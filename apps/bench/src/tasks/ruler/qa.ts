@@ -1,8 +1,8 @@
 /** RULER's question answering: the documents that answer a question among others of the data set (paper, section 3.4). */
 import type { Random } from "@infllm/tensor";
-import { chooseRows } from "../data/choose.ts";
 import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
+import { chooseRows } from "../data/row-samples.ts";
 import { sample, shuffled } from "../synthetic/draw.ts";
 import { syntheticSamples } from "../synthetic/synthetic.ts";
 import type { Draft } from "../synthetic/synthetic.ts";

@@ -1,6 +1,7 @@
 /** What synthetic tasks share: samples drawn from a seed, and a context as long as the tokens allow. */
-import { ConfigError, ShapeError } from "@infllm/tensor";
+import { ShapeError } from "@infllm/tensor";
 import type { Random } from "@infllm/tensor";
+import { checkedLength, requireIndex, requireStyle } from "../checks.ts";
 import { promptIds } from "../task.ts";
 import type { Facts, GenerationSample, PromptStyle, Samples, TaskOptions, TaskPrompt } from "../task.ts";
 import { randomFor } from "./draw.ts";
@@ -24,13 +25,13 @@ export interface SyntheticTask {
 
 /** Samples of a synthetic task. Those of one seed share their facts across lengths. */
 export function syntheticSamples(task: SyntheticTask, options: TaskOptions, draft: (from: Random, index: number) => Draft): Samples<GenerationSample> {
-  const length = checkedLength(task.name, options);
+  const length = checkedLength(task, options);
   requireStyle(task, options.style);
   return {
     count: options.count,
     source: "generated",
     at(index) {
-      requireIndex(task.name, index, options.count);
+      requireIndex(task, index, options.count);
       const drafted = draft(randomFor(options.seed, task.name, index), index);
       const layoutSeed = [options.seed, task.name, index, "layout"] as const;
       return fillSample(task, options, length, `${length}/${options.seed}/${index}`, drafted, () => randomFor(...layoutSeed));
@@ -49,25 +50,4 @@ function fillSample(task: SyntheticTask, { tokenizer }: TaskOptions, length: num
   const prompt = draft.prompt(size, layout());
   const facts = { length, promptTokens: promptIds(tokenizer, prompt).length, size, ...draft.facts };
   return { id, prompt, maxTokens: task.maxTokens, stop: [], expected: draft.expected, facts };
-}
-
-/** The length asked for. @throws ShapeError when the model cannot hold it */
-export function checkedLength(name: string, { length, contextLength }: Pick<TaskOptions, "length" | "contextLength">): number {
-  const wanted = length ?? contextLength;
-  if (!Number.isInteger(wanted) || wanted <= 0) throw new ShapeError(`${name} was given a length of ${wanted}; a length is a positive number of tokens.`);
-  if (wanted > contextLength) {
-    throw new ShapeError(`${name} was asked for ${wanted} tokens, but the model holds ${contextLength}. Give at most that, or a model with a longer context.`);
-  }
-  return wanted;
-}
-
-/** @throws ConfigError when the task lacks the style */
-export function requireStyle({ name, styles }: Pick<SyntheticTask, "name" | "styles">, style: PromptStyle = "benchmark"): PromptStyle {
-  if (styles.includes(style)) return style;
-  throw new ConfigError(`${name} has no wording "${style}": the embedded model was not trained on this kind of task. It has ${styles.join(", ")}.`);
-}
-
-/** @throws RangeError */
-export function requireIndex(name: string, index: number, count: number): void {
-  if (!Number.isInteger(index) || index < 0 || index >= count) throw new RangeError(`${name} has samples 0 to ${count - 1}, not ${index}.`);
 }
