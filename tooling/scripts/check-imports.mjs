@@ -20,6 +20,7 @@ const allowed = {
   "@infllm/backend-webgpu": contracts,
   "@infllm/model": [...contracts, "@infllm/tiny-model"],
   "@infllm/tiny-model": [],
+  "@infllm/command": [...contracts, "@infllm/model", "@infllm/backend-cpu", "@infllm/backend-cuda"],
   "@infllm/conformance": contracts,
 };
 

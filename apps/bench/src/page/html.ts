@@ -7,7 +7,7 @@ import { colourRules } from "./theme.ts";
 const styles = `
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-main,header{max-width:1120px;margin:0 auto;padding:0 24px}
+main,header{max-width:1160px;margin:0 auto;padding:0 24px}
 header{padding-top:40px}
 h1{font-size:30px;margin:0;letter-spacing:-.02em}
 h2{font-size:22px;margin:56px 0 8px;letter-spacing:-.01em}
@@ -22,8 +22,9 @@ a{color:var(--link);text-decoration:none}a:hover,a:focus-visible{text-decoration
 .tile b{display:block;font-size:28px;line-height:1.2;font-weight:650;font-variant-numeric:tabular-nums}
 .tile span{display:block}
 .tile small{color:var(--soft);font-size:12.5px}
-figure{margin:14px 0;padding:16px 18px}
-figcaption{font-size:13px;margin-bottom:10px;max-width:90ch}
+.charts{display:flex;flex-wrap:wrap;gap:14px;margin:14px 0}
+figure{margin:0;padding:16px 18px;flex:0 1 auto;max-width:100%}
+figcaption{font-size:13px;margin-bottom:10px;max-width:58ch}
 figure .plot{overflow-x:auto}
 figure svg{display:block;max-width:none}
 details{margin:14px 0;padding:10px 18px}
@@ -34,7 +35,7 @@ th,td{padding:4px 14px 4px 0;text-align:right;white-space:nowrap;border-bottom:1
 th:first-child,td:first-child{text-align:left}
 table.words td{text-align:left;white-space:normal;vertical-align:top}
 th{font-weight:600;color:var(--soft)}
-footer{max-width:1120px;margin:56px auto 40px;padding:0 24px;color:var(--soft);font-size:13px}
+footer{max-width:1160px;margin:56px auto 40px;padding:0 24px;color:var(--soft);font-size:13px}
 @media(max-width:640px){main,header{padding:0 14px}h1{font-size:25px}figure{padding:12px}}
 `.trim();
 
@@ -75,7 +76,7 @@ async function sectionHtml({ id, title, text, charts, tables }: Section): Promis
     `<section id="${escape(id)}">`,
     `<h2>${escape(title)}</h2>`,
     ...text.map((paragraph) => `<p>${escape(paragraph)}</p>`),
-    ...figures,
+    ...(figures.length > 0 ? [`<div class="charts">${figures.join("\n")}</div>`] : []),
     ...(first ? [tableHtml(first, charts.length === 0 || first.rows.length <= 12)] : []),
     ...others.map((table) => tableHtml(table, false)),
     "</section>",

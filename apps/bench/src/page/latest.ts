@@ -43,3 +43,16 @@ export function tokens(length: number): string {
   if (length >= 1 << 20 && length % (1 << 20) === 0) return `${length / (1 << 20)}M`;
   return length >= 1024 && length % 1024 === 0 ? `${length / 1024}k` : length.toLocaleString("en-US");
 }
+
+/** A logarithmic axis of token counts with a tick at each length that was measured. */
+export function lengthAxis(field: string, lengths: readonly number[], title = "tokens") {
+  const ticks = [...new Set(lengths)].sort((a, b) => a - b);
+  const label = "datum.value >= 1048576 ? datum.value / 1048576 + 'M' : datum.value >= 1024 ? datum.value / 1024 + 'k' : datum.value";
+  return {
+    field,
+    type: "quantitative",
+    title,
+    scale: { type: "log", base: 2, nice: false },
+    axis: { values: ticks, labelExpr: label, grid: false },
+  } as const;
+}

@@ -61,13 +61,13 @@ const seriesColours: Readonly<Record<string, Colour>> = {
   "sliding-window": "yellow",
   "infllm-v1": "orange",
   yarn: "magenta",
-  "minference": "violet",
+  minference: "violet",
   nsa: "green",
   "node-llama-cpp": "orange",
   "node-llama-cpp, flash": "red",
 };
 
-const spare: readonly Colour[] = ["violet", "red", "green", "magenta", "yellow", "orange", "aqua", "blue"];
+const spare: readonly Colour[] = ["blue", "orange", "aqua", "violet", "magenta", "green", "yellow", "red"];
 
 /** Domain and range of a colour scale over these series, known ones in their own colour. */
 export function seriesScale(names: readonly string[]): { domain: string[]; range: string[] } {
@@ -95,7 +95,7 @@ export const chartConfig: Config = {
     tickSize: 4,
     labelOverlap: "greedy",
   },
-  legend: { labelColor: colour("ink"), titleColor: colour("soft"), titleFontWeight: "normal", labelFontSize: 12, orient: "top", symbolStrokeWidth: 2, symbolSize: 90, labelLimit: 320 },
+  legend: { labelColor: colour("ink"), titleColor: colour("soft"), titleFontWeight: "normal", labelFontSize: 12, orient: "top", symbolStrokeWidth: 2, symbolSize: 90, labelLimit: 320, columns: 2, columnPadding: 18 },
   header: { labelColor: colour("ink"), labelFontSize: 12, labelFontWeight: "bold", title: null, labelPadding: 6 },
   line: { strokeWidth: 2 },
   point: { size: 42, filled: true },

@@ -95,5 +95,5 @@ export function requireLengths(lengths: readonly number[], trainedContext: numbe
 }
 
 function describe({ score, samples }: Figures): string {
-  return typeof score === "number" ? `${score.toFixed(1)} of 100 (${String(samples)} samples)` : "";
+  return typeof score === "number" ? `${score.toFixed(1)} of 100 (${String(samples)} ${samples === 1 ? "sample" : "samples"})` : "";
 }

@@ -3,7 +3,7 @@ import { formatBytes } from "@infllm/tensor";
 import { machineOf, type ResultRecord } from "../../results/record.ts";
 import { seconds } from "../../seconds.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, numberIn, textOf, tokens } from "../latest.ts";
+import { finished, groupBy, lengthAxis, numberIn, textOf, tokens } from "../latest.ts";
 import type { Headline, ReportPart, Table } from "../section.ts";
 import { seriesScale } from "../theme.ts";
 
@@ -81,8 +81,8 @@ function lines(rows: readonly Row[], order: readonly string[], field: "prefill" 
     height: 240,
     mark: { type: "line", point: true },
     encoding: {
-      x: { field: "length", type: "quantitative", title: "tokens of the prompt", scale: { type: "log", base: 2, nice: false }, axis: { grid: false, values: [...new Set(rows.map(({ length }) => length))] } },
-      y: { field: "value", type: "quantitative", title, scale: { type: scale }, axis: { format: "~s" } },
+      x: lengthAxis("length", rows.map(({ length }) => length), "tokens of the prompt"),
+      y: { field: "value", type: "quantitative", title, scale: { type: scale }, axis: { format: field === "peak" ? "~s" : "~g", tickCount: 5 } },
       color: { field: "engine", type: "nominal", title: null, scale: { domain: order.map(name), range: colours.range } },
     },
   };

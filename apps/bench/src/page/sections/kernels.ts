@@ -2,7 +2,7 @@
 import { seconds } from "../../seconds.ts";
 import { machineOf, type Figures, type ResultRecord } from "../../results/record.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, numberIn, textOf, tokens } from "../latest.ts";
+import { finished, groupBy, lengthAxis, numberIn, textOf, tokens } from "../latest.ts";
 import type { Chart, Headline, ReportPart, Table } from "../section.ts";
 import { colour, seriesScale } from "../theme.ts";
 
@@ -71,8 +71,6 @@ function rowOf({ cell, figures }: ResultRecord): Row[] {
   }];
 }
 
-const lengthAxis = { field: "length", type: "quantitative", title: "tokens", scale: { type: "log", base: 2, nice: false }, axis: { format: "~s", grid: false } } as const;
-
 function speedups(rows: readonly Row[]): ChartSpec {
   const values = rows.map((row) => ({ phase: row.phase, length: row.length, series: `${row.blocks} blocks, ${row.lse}`, speedup: row.dense / (row.select + row.attend) }));
   return {
@@ -86,7 +84,7 @@ function speedups(rows: readonly Row[]): ChartSpec {
         {
           mark: { type: "line", point: true },
           encoding: {
-            x: lengthAxis,
+            x: lengthAxis("length", rows.map(({ length }) => length)),
             y: { field: "speedup", type: "quantitative", title: "times as fast as dense", scale: { zero: true } },
             color: { field: "series", type: "nominal", title: null, scale: seriesScale([...new Set(values.map(({ series }) => series))]) },
           },
@@ -132,8 +130,8 @@ function opTimes(rows: readonly Row[]): ChartSpec {
       height: 220,
       mark: { type: "line", point: true },
       encoding: {
-        x: lengthAxis,
-        y: { aggregate: "mean", field: "seconds", type: "quantitative", title: "seconds", scale: { type: "log" }, axis: { format: "~s" } },
+        x: lengthAxis("length", rows.map(({ length }) => length)),
+        y: { aggregate: "mean", field: "seconds", type: "quantitative", title: "seconds", scale: { type: "log" }, axis: { format: "~s", tickCount: 5 } },
         color: {
           field: "op", type: "nominal", title: null,
           scale: { domain: ["dense attention", "block selection", "attention over blocks"], range: [colour("reference"), colour("orange"), colour("blue")] },

@@ -3,7 +3,7 @@ import type { Figures, ResultRecord } from "../../results/record.ts";
 import { comparisons } from "../../roofline/compare.ts";
 import { seconds } from "../../seconds.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, numberIn, textOf, tokens } from "../latest.ts";
+import { finished, groupBy, lengthAxis, numberIn, textOf, tokens } from "../latest.ts";
 import type { ReportPart, Table } from "../section.ts";
 import { colour } from "../theme.ts";
 
@@ -65,7 +65,7 @@ function speedups(rows: readonly Row[]): ChartSpec {
       height: 220,
       mark: { type: "line", point: true },
       encoding: {
-        x: { field: "length", type: "quantitative", title: "tokens", scale: { type: "log", base: 2, nice: false }, axis: { format: "~s", grid: false } },
+        x: lengthAxis("length", rows.map(({ length }) => length)),
         y: { field: "speedup", type: "quantitative", title: "times as fast as dense", scale: { zero: true } },
         color: { field: "where", type: "nominal", title: null, scale: { domain: series, range: (["blue", "orange", "aqua", "violet", "magenta", "green", "yellow", "red"] as const).map(colour) }, legend: { columns: 1 } },
       },
