@@ -134,9 +134,9 @@ describe("report", () => {
     const out = join(folder, "report.html");
     expect(await bench(["report", "--results", results, "--out", out])).toMatchObject({ code: 0, stderr: "" });
     const page = await readFile(out, "utf8");
-    for (const id of ["ruler", "needle", "kernels-0", "roofline", "provenance"]) expect(page).toContain(`<section id="${id}">`);
+    expect([...page.matchAll(/<section id="([^"]+)">/g)].map(([, id]) => id)).toEqual(["ruler", "needle", "kernels-0", "roofline", "provenance"]);
     expect(page.match(/<svg /g)?.length).toBe(2 + 1 + 3 + 1);
-    expect(page).not.toMatch(/<script|src=|href="http|url\(http|NaN|undefined/);
+    expect(/<script|src=|href="http|url\(http|NaN|undefined/.test(page)).toBe(false);
     const markdown = await readFile(join(folder, "report.md"), "utf8");
     expect(markdown).toContain("## RULER");
     expect(markdown).toMatch(/\| full \| [\d.]+ \|/);

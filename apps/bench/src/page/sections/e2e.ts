@@ -82,7 +82,7 @@ function lines(rows: readonly Row[], order: readonly string[], field: "prefill" 
     mark: { type: "line", point: true },
     encoding: {
       x: lengthAxis("length", rows.map(({ length }) => length), "tokens of the prompt"),
-      y: { field: "value", type: "quantitative", title, scale: { type: scale }, axis: { format: field === "peak" ? "~s" : "~g", tickCount: 5 } },
+      y: { field: "value", type: "quantitative", title, scale: { type: scale }, axis: field === "peak" ? { format: "~s", tickCount: 5 } : { labelExpr: "datum.value", tickCount: 5 } },
       color: { field: "engine", type: "nominal", title: null, scale: { domain: order.map(name), range: colours.range } },
     },
   };
