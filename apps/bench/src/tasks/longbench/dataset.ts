@@ -44,10 +44,10 @@ export function datasetTask(name: string, config: DatasetConfig): GenerationTask
       return rowSamples({ name, styles }, options, load, (row, number, length) => rowSample(name, config, row, number, options.tokenizer, length));
     },
     /** The best of the metric over the row's answers. */
-    score({ expected, facts }, output): Score {
+    async score({ expected, facts }, output): Promise<Score> {
       const read = config.firstLine ? (output.replace(/^\n+/, "").split("\n")[0] ?? "") : output;
       const classes = (facts["classes"] as readonly string[] | undefined) ?? [];
-      const values = expected.map((answer) => measure(read, answer, classes));
+      const values = await Promise.all(expected.map((answer) => measure(read, answer, classes)));
       return { value: Math.max(...values), details: { best: values.indexOf(Math.max(...values)) } };
     },
   };
