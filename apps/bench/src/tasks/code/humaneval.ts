@@ -1,10 +1,8 @@
 /** HumanEval (arXiv 2107.03374): 164 functions to complete, judged by unit tests; pass@1 of one greedy answer. */
 import { randomUUID } from "node:crypto";
 import { roomForAnswer } from "../checks.ts";
-import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
-import { rowSamples } from "../data/row-samples.ts";
-import { parseJsonLines } from "../data/row.ts";
+import { readRows, rowSamples } from "../data/row-samples.ts";
 import type { Row } from "../data/row.ts";
 import { meanScore, promptIds } from "../task.ts";
 import type { GenerationSample, GenerationTask, Score, ScoreOptions, TaskPrompt, TaskTokenizer } from "../task.ts";
@@ -44,11 +42,7 @@ export const humaneval: GenerationTask = {
   styles,
   aggregate: meanScore,
   open(options) {
-    const load = async () => {
-      const { text, path, source } = await readData(file, options.data);
-      return { rows: parseJsonLines(text, path).map(problemOf), source };
-    };
-    return rowSamples({ name, styles }, options, load, (problem, _, length) => sampleOf(problem, options.tokenizer, length));
+    return rowSamples({ name, styles }, options, () => readRows(file, options.data, problemOf), (problem, _, length) => sampleOf(problem, options.tokenizer, length));
   },
   async score({ expected }, output, options): Promise<Score> {
     const [prompt = "", test = "", entryPoint = ""] = expected;

@@ -1,10 +1,8 @@
 /** LiveCodeBench (arXiv 2403.07974), code generation: contest problems, judged by public and hidden tests; pass@1. */
 import { randomUUID } from "node:crypto";
 import { roomForAnswer } from "../checks.ts";
-import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
-import { rowSamples } from "../data/row-samples.ts";
-import { parseJsonLines } from "../data/row.ts";
+import { readRows, rowSamples } from "../data/row-samples.ts";
 import type { Row } from "../data/row.ts";
 import { meanScore, promptIds } from "../task.ts";
 import type { GenerationSample, GenerationTask, Score, ScoreOptions, TaskPrompt, TaskTokenizer } from "../task.ts";
@@ -38,13 +36,7 @@ export const livecodebench: GenerationTask = {
   styles,
   aggregate: meanScore,
   open(options) {
-    const load = async () => {
-      const { text, path, source } = await readData(file, options.data);
-      const rows = parseJsonLines(text, path);
-      rows.forEach(promptOf);
-      return { rows, source };
-    };
-    return rowSamples({ name, styles }, options, load, (row, _, length) => sampleOf(row, options.tokenizer, length));
+    return rowSamples({ name, styles }, options, () => readRows(file, options.data, checkedRow), (row, _, length) => sampleOf(row, options.tokenizer, length));
   },
   score: judge,
 };
@@ -62,6 +54,13 @@ function sampleOf(row: Row, tokenizer: TaskTokenizer, length: number): Generatio
     expected: [JSON.stringify(tests)],
     facts: { promptTokens, tests: tests.tests.length, ...(row.has("difficulty") ? { subject: row.text("difficulty") } : {}) },
   };
+}
+
+/** A row whose prompt can be made; its tests, often megabytes, are unpacked with its sample. @throws FormatError */
+function checkedRow(row: Row): Row {
+  row.text("question_id");
+  promptOf(row);
+  return row;
 }
 
 /** The benchmark's generic prompt, its system message as first line. */

@@ -1,6 +1,10 @@
 import { checkedLength, requireIndex, requireStyle } from "../checks.ts";
 import { distinctBelow, randomFor } from "../synthetic/draw.ts";
-import type { Samples, Task, TaskOptions } from "../task.ts";
+import type { DataSource, Samples, Task, TaskOptions } from "../task.ts";
+import { readData } from "./files.ts";
+import type { DataFile } from "./files.ts";
+import { parseJsonLines } from "./row.ts";
+import type { Row } from "./row.ts";
 
 /** Rows of a data set, checked, and what `Samples.source` says of them. */
 export interface Loaded<R> {
@@ -32,6 +36,12 @@ export async function rowSamples<R, S>(
       return sampleOf(rows[number] as R, number, length);
     },
   };
+}
+
+/** Rows of a JSON Lines file. @param parse reads a row's fields, so that bad data is refused before a model runs */
+export async function readRows<R>(file: DataFile, from: DataSource | undefined, parse: (row: Row, number: number) => R): Promise<Loaded<R>> {
+  const { text, path, source } = await readData(file, from);
+  return { rows: parseJsonLines(text, path).map(parse), source };
 }
 
 /** Numbers of the rows to use, ascending. */

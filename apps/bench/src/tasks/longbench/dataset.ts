@@ -1,9 +1,7 @@
 /** One data set of LongBench (arXiv 2308.14508): rows with a context, a question and answers, one prompt and one metric. */
 import { ShapeError } from "@infllm/tensor";
-import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
-import { rowSamples } from "../data/row-samples.ts";
-import { parseJsonLines } from "../data/row.ts";
+import { readRows, rowSamples } from "../data/row-samples.ts";
 import type { Row } from "../data/row.ts";
 import { meanScore, promptIds } from "../task.ts";
 import type { GenerationSample, GenerationTask, Score, TaskPrompt, TaskTokenizer } from "../task.ts";
@@ -42,29 +40,25 @@ export function datasetTask(name: string, config: DatasetConfig): GenerationTask
     styles,
     aggregate: meanScore,
     open(options) {
-      const load = async () => {
-        const { text, path, source } = await readData(file, options.data);
-        const rows = parseJsonLines(text, path);
-        rows.forEach(checkFields);
-        return { rows, source };
-      };
+      const load = () => readRows(file, options.data, checkedRow);
       return rowSamples({ name, styles }, options, load, (row, number, length) => rowSample(name, config, row, number, options.tokenizer, length));
     },
     /** The best of the metric over the row's answers. */
-    score({ expected, facts }, output): Score {
+    async score({ expected, facts }, output): Promise<Score> {
       const read = config.firstLine ? (output.replace(/^\n+/, "").split("\n")[0] ?? "") : output;
       const classes = (facts["classes"] as readonly string[] | undefined) ?? [];
-      const values = expected.map((answer) => measure(read, answer, classes));
+      const values = await Promise.all(expected.map((answer) => measure(read, answer, classes)));
       return { value: Math.max(...values), details: { best: values.indexOf(Math.max(...values)) } };
     },
   };
 }
 
-/** Reads what samples will need, so that bad data is refused before a model runs. @throws FormatError */
-function checkFields(row: Row): void {
+/** A row with all that samples will need. @throws FormatError */
+function checkedRow(row: Row): Row {
   row.text("input");
   row.text("context");
   answersOf(row);
+  return row;
 }
 
 function answersOf(row: Row): string[] {

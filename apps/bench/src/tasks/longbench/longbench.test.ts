@@ -36,10 +36,10 @@ it("has the 21 data sets", () => expect(longbenchTasks).toHaveLength(21));
 
 it("takes the best of several answers, and the first line where examples were shown", async () => {
   const story = findTask("narrativeqa") as GenerationTask;
-  expect(story.score((await open("narrativeqa")).at(0), "Engineer Ida Falk", {})).toMatchObject({ value: 1, details: { best: 1 } });
+  expect(await story.score((await open("narrativeqa")).at(0), "Engineer Ida Falk", {})).toMatchObject({ value: 1, details: { best: 1 } });
   const trec = findTask("trec") as GenerationTask;
   const sample = (await open("trec")).at(0);
-  expect(trec.score(sample, "\nIndividual\nQuestion: Where?\nType: Date", {})).toMatchObject({ value: 1 });
+  expect(await trec.score(sample, "\nIndividual\nQuestion: Where?\nType: Date", {})).toMatchObject({ value: 1 });
   expect(sample.prompt.form).toBe("plain");
 });
 

@@ -1,6 +1,6 @@
 /** LaTeX and plain formulas as functions of their variables, to be compared by value. */
 import { Complex } from "complex.js";
-import { functions } from "./functions.ts";
+import { functions, inverses } from "./functions.ts";
 
 /** Values of variables by name. */
 export type Variables = ReadonlyMap<string, Complex>;
@@ -198,7 +198,10 @@ class Parser {
 
   /** `\sin^2 x` and `\sin(x)`; without brackets the argument is the product up to the next function, as in `\sin 2x`. */
   #call(name: string): Expression {
-    const apply = functions[name];
+    const inverse = inverses[name];
+    const isInverse = inverse !== undefined && this.#tokens.slice(this.#at, this.#at + 5).join("") === "^{-1}";
+    if (isInverse) this.#at += 5;
+    const apply = functions[isInverse ? inverse : name];
     if (apply === undefined) throw new Unreadable(name);
     const exponent = this.#take("^") ? this.#argument() : undefined;
     const argument = this.#next !== undefined && this.#next in closing ? this.#group() : this.#bareArgument();

@@ -17,3 +17,6 @@ export const functions: Readonly<Record<string, (of: Complex) => Complex>> = {
   "\\exp": (of) => of.exp(),
   "\\ln": (of) => of.log(),
 };
+
+/** What `\sin^{-1}` and its kind mean: the inverse function, not the reciprocal. */
+export const inverses: Readonly<Record<string, string>> = { "\\sin": "\\arcsin", "\\cos": "\\arccos", "\\tan": "\\arctan" };

@@ -26,7 +26,7 @@ const spellings: readonly (readonly [RegExp, string])[] = [
 /** The answer without signs of mathematics mode, spacing, sizes, currency and a full stop at its end. */
 export function normalize(answer: string): string {
   let text = answer.trim().replace(/^\$+|\$+$|^\\\(|\\\)$|^\\\[|\\\]$/g, "");
-  text = text.replace(/\\!/g, "").replace(/\\\$|\$/g, "");
+  text = text.replace(/\\!\s*/g, "").replace(/\\\$|\$/g, "");
   for (const [pattern, spelling] of spellings) text = text.replace(pattern, spelling);
   text = joinThousands(text).replace(/\s+/g, " ").trim();
   return text.replace(/(?<!\d\.\.)\.$/, "").trim();

@@ -1,9 +1,7 @@
 /** Problems with one final answer: the model reasons freely and puts it into `\boxed{}`. */
 import { roomForAnswer } from "../checks.ts";
-import { readData } from "../data/files.ts";
 import type { DataFile } from "../data/files.ts";
-import { rowSamples } from "../data/row-samples.ts";
-import { parseJsonLines } from "../data/row.ts";
+import { readRows, rowSamples } from "../data/row-samples.ts";
 import type { Row } from "../data/row.ts";
 import { meanScore, promptIds } from "../task.ts";
 import type { Facts, GenerationSample, GenerationTask, Score, TaskPrompt, TaskTokenizer } from "../task.ts";
@@ -40,10 +38,7 @@ export function problemTask(task: ProblemTask): GenerationTask {
     styles,
     aggregate: meanScore,
     open(options) {
-      const load = async () => {
-        const { text, path, source } = await readData(file, options.data);
-        return { rows: parseJsonLines(text, path).map((row, number) => task.problemOf(row, number)), source };
-      };
+      const load = () => readRows(file, options.data, (row, number) => task.problemOf(row, number));
       return rowSamples({ name, styles }, options, load, (problem, _, length) => sampleOf(task, problem, options.tokenizer, length));
     },
     score: boxedAnswer,

@@ -51,7 +51,7 @@ function sameList(a: string, b: string): boolean | undefined {
 }
 
 function itemsOf(text: string): string[] {
-  const set = bracketed(text);
+  const set = bracketed(withoutName(text));
   const list = set?.open === "\\{" ? [...set.parts] : splitOutside(withoutName(text), listSeparator).filter((part) => part !== "");
   const items = list.flatMap((item) => {
     const parts = splitOutside(item, /^\\pm(?![a-zA-Z])|^±/);

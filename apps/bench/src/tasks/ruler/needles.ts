@@ -76,12 +76,18 @@ function draft(settings: NeedleSettings, options: TaskOptions, prose: readonly s
     const other = (): string => wording.needle(unusedKey(layout, key, entries), value(layout));
     return hideInLines(layout, Array.from({ length: size }, settings.haystack === "noise" ? () => noise : other), needles);
   };
+  const expected = asked.flatMap(({ values }) => values);
   return {
-    expected: asked.flatMap(({ values }) => values),
-    facts: depth === undefined ? {} : { depth },
+    expected,
+    facts: ({ text }) => ({ depths: expected.map((value) => depthIn(text, value)), ...(depth === undefined ? {} : { depth }) }),
     minimum: settings.haystack === "prose" ? 1 : needles.length,
     prompt: (size, layout) => wording.prompt(context(size, layout), asked.map(({ key }) => key)),
   };
+}
+
+/** Where a value stands in a text: 0 at its start, 1 at its end, to three digits. */
+function depthIn(text: string, value: string): number {
+  return Number((text.indexOf(value) / text.length).toFixed(3));
 }
 
 /** Depths 0, 0.1, …, 1. */

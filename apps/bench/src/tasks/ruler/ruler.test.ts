@@ -90,8 +90,10 @@ describe("needles", () => {
   it("spreads needles over all depths", async () => {
     const samples = await open("niah_single_2", { count: 60, length: 1500 });
     const depths = Array.from({ length: 60 }, (_, index) => {
-      const { prompt, expected } = samples.at(index);
-      return prompt.text.indexOf(expected[0] as string) / prompt.text.length;
+      const { prompt, expected, facts } = samples.at(index);
+      const [depth] = facts["depths"] as [number];
+      expect(depth).toBeCloseTo(prompt.text.indexOf(expected[0] as string) / prompt.text.length, 2);
+      return depth;
     });
     for (let tenth = 0; tenth < 10; tenth += 3) expect(depths.some((depth) => Math.abs(depth * 10 - tenth) < 1)).toBe(true);
   });

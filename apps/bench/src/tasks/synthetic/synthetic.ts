@@ -10,11 +10,12 @@ import { largestThatFits } from "./fill.ts";
 /** A sample whose facts are drawn and whose context has no size yet. */
 export interface Draft {
   readonly expected: readonly string[];
-  readonly facts?: Facts;
   /** Smallest size of the context, in units of the task: words, lines, documents. */
   readonly minimum: number;
   /** The same facts in a context of a size. @param layout a fresh generator, the same for every size */
   prompt(size: number, layout: Random): TaskPrompt;
+  /** What results should know about the finished prompt. */
+  facts?(prompt: TaskPrompt): Facts;
 }
 
 export interface SyntheticTask {
@@ -48,6 +49,6 @@ function fillSample(task: SyntheticTask, { tokenizer }: TaskOptions, length: num
     );
   }
   const prompt = draft.prompt(size, layout());
-  const facts = { length, promptTokens: promptIds(tokenizer, prompt).length, size, ...draft.facts };
+  const facts = { length, promptTokens: promptIds(tokenizer, prompt).length, size, ...draft.facts?.(prompt) };
   return { id, prompt, maxTokens: task.maxTokens, stop: [], expected: draft.expected, facts };
 }

@@ -7,8 +7,8 @@ export function f1(output: string, answer: string): number {
 }
 
 /** F1 over the words that jieba cuts; punctuation of both scripts does not count. */
-export function f1Chinese(output: string, answer: string): number {
-  return f1OfTokens(chineseTokens(output), chineseTokens(answer));
+export async function f1Chinese(output: string, answer: string): Promise<number> {
+  return f1OfTokens(await chineseTokens(output), await chineseTokens(answer));
 }
 
 /** Bags of tokens: each occurrence counts once. 0 when either side is empty or nothing is common. */
@@ -37,8 +37,9 @@ function normalizedWords(text: string): string[] {
   return plain.split(/\s+/).filter((word) => word !== "");
 }
 
-function chineseTokens(text: string): string[] {
-  return segment(text)
+async function chineseTokens(text: string): Promise<string[]> {
+  const tokens = await segment(text);
+  return tokens
     .map((token) => token.toLowerCase().replace(asciiPunctuation, "").replace(chinesePunctuation, "").replace(/\s/g, ""))
     .filter((token) => token !== "");
 }

@@ -19,11 +19,11 @@ describe("F1", () => {
     ["theatre", "the atre", 0], // "the" only goes as a word: theatre against atre
   ])("of %j to %j is %d", (output, answer, expected) => expect(f1(output, answer)).toBeCloseTo(expected, 12));
 
-  it("counts jieba's words in Chinese", () => {
-    expect(segment("我来到北京清华大学。")).toEqual(["我", "来到", "北京", "清华大学", "。"]);
+  it("counts jieba's words in Chinese", async () => {
+    expect(await segment("我来到北京清华大学。")).toEqual(["我", "来到", "北京", "清华大学", "。"]);
     // 北京 清华大学 of 我 来到 北京 清华大学: p 2/2, r 2/4.
-    expect(f1Chinese("北京清华大学！", "我来到北京清华大学。")).toBeCloseTo(2 / 3, 12);
-    expect(f1Chinese("南京", "我来到北京清华大学。")).toBe(0);
+    expect(await f1Chinese("北京清华大学！", "我来到北京清华大学。")).toBeCloseTo(2 / 3, 12);
+    expect(await f1Chinese("南京", "我来到北京清华大学。")).toBe(0);
   });
 });
 
@@ -40,9 +40,9 @@ describe("ROUGE-L", () => {
     ["...", "the cat", 0],
   ])("of %j to %j is %d", (output, answer, expected) => expect(rougeL(output, answer)).toBeCloseTo(expected, 7));
 
-  it("counts jieba's words in Chinese", () => {
+  it("counts jieba's words in Chinese", async () => {
     // 来到 北京 of 我 来到 北京 清华大学: p 2/2, r 2/4.
-    expect(rougeLChinese("来到北京", "我来到北京清华大学")).toBeCloseTo(2 / 3, 7);
+    expect(await rougeLChinese("来到北京", "我来到北京清华大学")).toBeCloseTo(2 / 3, 7);
   });
 });
 

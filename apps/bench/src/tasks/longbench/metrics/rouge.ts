@@ -19,8 +19,8 @@ export function rougeL(output: string, answer: string): number {
 }
 
 /** ROUGE-L over the words that jieba cuts. */
-export function rougeLChinese(output: string, answer: string): number {
-  return rougeL(segment(output).join(" "), segment(answer).join(" "));
+export async function rougeLChinese(output: string, answer: string): Promise<number> {
+  return rougeL((await segment(output)).join(" "), (await segment(answer)).join(" "));
 }
 
 /** Words of every sentence. A sentence of nothing but spaces is one empty word, as in the package. */
