@@ -3,14 +3,28 @@ import { cellId, machineOf, type Figures, type ResultRecord } from "../results/r
 /** Suites whose figures are times. */
 const timed = ["kernels", "e2e"];
 
-/** The last line of every cell; a failure only where no line of the cell is done. */
-export function latest(records: readonly ResultRecord[]): ResultRecord[] {
+/** What a report shows of a results folder. */
+export interface Shown {
+  readonly records: readonly ResultRecord[];
+  /** Finished lines that another configuration or seed of the same cell replaced. */
+  readonly replaced: number;
+}
+
+/**
+ * The last finished line of every cell, whatever its configuration and seed: a report shows one figure a cell. A failure
+ * stands only where no line of the cell is finished.
+ */
+export function latest(records: readonly ResultRecord[]): Shown {
   const cells = new Map<string, ResultRecord>();
+  const finishedIds = new Set<string>();
   for (const record of records) {
-    const id = cellId(record, timed.includes(record.suite) ? machineOf(record.environment) : undefined);
-    if (record.status === "done" || cells.get(id)?.status !== "done") cells.set(id, record);
+    const machine = timed.includes(record.suite) ? machineOf(record.environment) : undefined;
+    const cell = cellId({ ...record, config: {}, seed: 0 }, machine);
+    if (record.status === "done") finishedIds.add(cellId(record, machine));
+    if (record.status === "done" || cells.get(cell)?.status !== "done") cells.set(cell, record);
   }
-  return [...cells.values()];
+  const shown = [...cells.values()];
+  return { records: shown, replaced: finishedIds.size - shown.filter(({ status }) => status === "done").length };
 }
 
 /** Finished cells of a suite. */
@@ -56,3 +70,7 @@ export function lengthAxis(field: string, lengths: readonly number[], title = "t
     axis: { values: ticks, labelExpr: label, grid: false },
   } as const;
 }
+
+/** Axis labels for seconds: `200 ms`, `5 µs`. */
+export const secondsLabels =
+  "datum.value === 0 ? '0' : datum.value >= 1 ? format(datum.value, '~r') + ' s' : datum.value >= 1e-3 ? format(datum.value * 1e3, '~r') + ' ms' : format(datum.value * 1e6, '~r') + ' µs'";

@@ -77,12 +77,26 @@ describe("a report", () => {
 });
 
 describe("latest", () => {
+  const failed: ResultRecord = { ...score("full", 1024, 0), status: "failed" };
+  const of = (...records: ResultRecord[]) => latest(records).records.map(({ status, figures }) => [status, figures["score"]]);
+
   it("takes the last line of a cell, and a failure only where nothing is done", () => {
-    const failed = { ...score("full", 1024, 0), status: "failed" as const };
-    expect(latest([score("full", 1024, 50), score("full", 1024, 70)]).map(({ figures }) => figures["score"])).toEqual([70]);
-    expect(latest([score("full", 1024, 50), failed]).map(({ status }) => status)).toEqual(["done"]);
-    expect(latest([failed, score("full", 1024, 50)]).map(({ status }) => status)).toEqual(["done"]);
-    expect(latest([failed]).map(({ status }) => status)).toEqual(["failed"]);
+    expect(of(score("full", 1024, 50), score("full", 1024, 70))).toEqual([["done", 70]]);
+    expect(of(score("full", 1024, 50), failed)).toEqual([["done", 50]]);
+    expect(of(failed, score("full", 1024, 50))).toEqual([["done", 50]]);
+    expect(of(failed)).toEqual([["failed", 0]]);
+  });
+
+  it("shows one configuration of a cell, and counts the others", () => {
+    const more = { ...score("full", 1024, 70), config: { samples: 10 } };
+    expect(latest([score("full", 1024, 50), more])).toEqual({ records: [more], replaced: 1 });
+    expect(latest([score("full", 1024, 50), score("full", 1024, 70)]).replaced).toBe(0);
+  });
+
+  it("keeps timed cells of different machines apart", () => {
+    const cell = record("e2e", { engine: "infllm", attention: "dense", length: 16 }, {});
+    const other = { ...cell, environment: { ...environment(), cpu: "another" } };
+    expect(latest([cell, other]).records).toHaveLength(2);
   });
 });
 

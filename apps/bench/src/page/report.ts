@@ -18,7 +18,7 @@ export interface Report {
 }
 
 export function buildReport(all: readonly ResultRecord[]): Report {
-  const records = latest(all);
+  const { records, replaced } = latest(all);
   const parts = [
     rulerPart(records),
     needlePart(records),
@@ -35,7 +35,7 @@ export function buildReport(all: readonly ResultRecord[]): Report {
     title: "infllm bench",
     subtitle: subtitle(records),
     headlines: parts.flatMap(({ headlines }) => headlines),
-    sections: [...parts.map(({ section }) => section), ...(failures ? [failures] : []), provenance(records)],
+    sections: [...parts.map(({ section }) => section), ...(failures ? [failures] : []), provenance(records, replaced)],
   };
 }
 
@@ -53,8 +53,9 @@ function failureSection(records: readonly ResultRecord[]): Section | undefined {
   return { id: "failures", title: "What failed", text: [`${failed.length} cells failed; the same command tries them again.`], charts: [], tables: [{ title: "Failures", head: ["cell", "why"], rows }] };
 }
 
-function provenance(records: readonly ResultRecord[]): Section {
+function provenance(records: readonly ResultRecord[], replaced: number): Section {
   const distinct = (of: (record: ResultRecord) => string | undefined): string => [...new Set(records.flatMap((record) => of(record) ?? []))].join("; ") || "–";
+  const others = replaced === 0 ? [] : [`${replaced} lines of other configurations or seeds of the same cells are in the folder and not shown here: the last line of a cell counts.`];
   const table: Table = {
     title: "What these figures are of",
     head: ["", ""],
@@ -67,5 +68,5 @@ function provenance(records: readonly ResultRecord[]): Section {
       ["seeds", distinct(({ seed }) => String(seed))],
     ],
   };
-  return { id: "provenance", title: "Provenance", text: ["Every line of the results folder holds this for its own cell."], charts: [], tables: [table] };
+  return { id: "provenance", title: "Provenance", text: ["Every line of the results folder holds this for its own cell.", ...others], charts: [], tables: [table] };
 }

@@ -190,7 +190,7 @@ function recallMaps(selections: readonly Selected[]): Chart[] {
     ],
     resolve: { scale: { color: "independent" } },
   };
-  return [{ title: `Where selection misses, ${tokens(longest.length)} tokens`, caption: "% of a head's dense attention on the selected blocks (approximate LSE), by layer and query head. Pale cells are where sparse attention loses.", spec }];
+  return [{ title: `Where selection misses, ${tokens(longest.length)} tokens`, caption: "% of a head's dense attention on the selected blocks (approximate LSE), by layer and query head. Cells that fade into the page are where sparse attention loses.", spec }];
 }
 
 function selectionTable(selections: readonly Selected[]): Table {

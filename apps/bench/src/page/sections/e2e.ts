@@ -3,7 +3,7 @@ import { formatBytes } from "@infllm/tensor";
 import { machineOf, type ResultRecord } from "../../results/record.ts";
 import { seconds } from "../../seconds.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, lengthAxis, numberIn, textOf, tokens } from "../latest.ts";
+import { finished, groupBy, lengthAxis, numberIn, secondsLabels, textOf, tokens } from "../latest.ts";
 import type { Headline, ReportPart, Table } from "../section.ts";
 import { seriesScale } from "../theme.ts";
 
@@ -56,7 +56,7 @@ function e2ePart(where: string, rows: readonly Row[], own: readonly ResultRecord
         ...comparison(rows),
       ],
       charts: [
-        { title: "Reading a prompt", caption: "Seconds until the first token; both axes logarithmic. Lower is better.", spec: lines(rows, order, "prefill", "seconds", "log") },
+        { title: "Reading a prompt", caption: "Seconds until the first token; both axes logarithmic. Lower is better.", spec: lines(rows, order, "prefill", null, "log") },
         { title: "Writing", caption: "Tokens per second behind a prompt of this length. Higher is better.", spec: lines(rows, order, "decode", "tokens per second", "linear") },
         ...(rows.some(({ peak }) => peak !== undefined)
           ? [{ title: "Peak memory", caption: "Largest resident memory of the process, weights and runtime included.", spec: lines(rows, order, "peak", "bytes", "linear") }]
@@ -72,7 +72,7 @@ function name(series: string): string {
   return series === "dense" || series === sparse ? `infllm, ${series}` : series === "node-llama-cpp" ? "node-llama-cpp, dense" : series;
 }
 
-function lines(rows: readonly Row[], order: readonly string[], field: "prefill" | "decode" | "peak", title: string, scale: "log" | "linear"): ChartSpec {
+function lines(rows: readonly Row[], order: readonly string[], field: "prefill" | "decode" | "peak", title: string | null, scale: "log" | "linear"): ChartSpec {
   const values = rows.flatMap((row) => (row[field] === undefined ? [] : [{ engine: name(row.series), length: row.length, value: row[field] }]));
   const colours = seriesScale(order);
   return {
@@ -82,7 +82,7 @@ function lines(rows: readonly Row[], order: readonly string[], field: "prefill" 
     mark: { type: "line", point: true },
     encoding: {
       x: lengthAxis("length", rows.map(({ length }) => length), "tokens of the prompt"),
-      y: { field: "value", type: "quantitative", title, scale: { type: scale }, axis: field === "peak" ? { format: "~s", tickCount: 5 } : { labelExpr: "datum.value", tickCount: 5 } },
+      y: { field: "value", type: "quantitative", title, scale: { type: scale }, axis: { tickCount: 5, ...(field === "prefill" ? { labelExpr: secondsLabels } : { format: "~s" }) } },
       color: { field: "engine", type: "nominal", title: null, scale: { domain: order.map(name), range: colours.range } },
     },
   };

@@ -2,7 +2,7 @@
 import { seconds } from "../../seconds.ts";
 import { machineOf, type Figures, type ResultRecord } from "../../results/record.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, lengthAxis, numberIn, textOf, tokens } from "../latest.ts";
+import { finished, groupBy, lengthAxis, numberIn, secondsLabels, textOf, tokens } from "../latest.ts";
 import type { Chart, Headline, ReportPart, Table } from "../section.ts";
 import { colour, seriesScale } from "../theme.ts";
 
@@ -108,7 +108,7 @@ function selections(rows: readonly Row[]): ChartSpec {
     encoding: {
       x: { field: "length", type: "ordinal", sort: [...new Set(rows.map(({ length }) => length))].sort((a, b) => a - b).map(tokens), title: "tokens", axis: { labelAngle: 0 } },
       xOffset: { field: "series", sort: series },
-      y: { aggregate: "mean", field: "seconds", type: "quantitative", title: "seconds", axis: { format: "~s" } },
+      y: { aggregate: "mean", field: "seconds", type: "quantitative", title: null, axis: { labelExpr: secondsLabels } },
       color: { field: "series", type: "nominal", sort: series, title: null, scale: { domain: series, range: [colour("blue"), colour("step3"), colour("aqua"), colour("reference")] } },
     },
   };
@@ -131,7 +131,7 @@ function opTimes(rows: readonly Row[]): ChartSpec {
       mark: { type: "line", point: true },
       encoding: {
         x: lengthAxis("length", rows.map(({ length }) => length)),
-        y: { aggregate: "mean", field: "seconds", type: "quantitative", title: "seconds", scale: { type: "log" }, axis: { format: "~s", tickCount: 5 } },
+        y: { aggregate: "mean", field: "seconds", type: "quantitative", title: null, scale: { type: "log" }, axis: { labelExpr: secondsLabels, tickCount: 5 } },
         color: {
           field: "op", type: "nominal", title: null,
           scale: { domain: ["dense attention", "block selection", "attention over blocks"], range: [colour("reference"), colour("orange"), colour("blue")] },

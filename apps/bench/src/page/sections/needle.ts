@@ -31,7 +31,7 @@ export function needlePart(records: readonly ResultRecord[]): ReportPart | undef
       id: "needle",
       title: "Needle in a haystack",
       text: [
-        "One made-up number hides in a book at eleven depths; the model is asked for it. A dark cell is a right answer, a pale one a miss.",
+        "One made-up number hides in a book at eleven depths; the model is asked for it. A cell of strong colour is a right answer, one that fades into the page a miss.",
       ],
       charts: [{ title: "Depth by length", caption: "Rows: how deep the number hides, 0 % is the start of the text. Columns: tokens.", spec: heatMap(cells, methods, lengths) }],
       tables: [{ title: "Numbers found, %", head: ["method", ...lengths.map(tokens)], rows }],

@@ -67,7 +67,7 @@ function speedups(rows: readonly Row[]): ChartSpec {
       encoding: {
         x: lengthAxis("length", rows.map(({ length }) => length)),
         y: { field: "speedup", type: "quantitative", title: "times as fast as dense", scale: { zero: true } },
-        color: { field: "where", type: "nominal", title: null, scale: { domain: series, range: (["blue", "orange", "aqua", "violet", "magenta", "green", "yellow", "red"] as const).map(colour) }, legend: { columns: 1 } },
+        color: { field: "where", type: "nominal", title: null, scale: { domain: series, range: (["blue", "orange", "aqua", "violet", "magenta", "green", "yellow", "red"] as const).map(colour) }, legend: { columns: 1, labelLimit: 0 } },
       },
     },
   };

@@ -43,7 +43,7 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
       ],
       charts: [
         { title: "Average by length", caption: "Each panel is one method; grey is full attention on the same samples.", spec: panels(averages, methods) },
-        { title: "Every task", caption: "Darker is better. Rows are tasks, columns are lengths.", spec: taskMap(scores, lengths) },
+        { title: "Every task", caption: "The stronger the colour, the better. Rows are tasks, columns are lengths.", spec: taskMap(scores, lengths) },
       ],
       tables: [table, ...taskTables(scores, methods, lengths)],
     },
