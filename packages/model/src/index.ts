@@ -8,7 +8,7 @@ export type { ScoreOptions, TokenScores } from "./generate/score.ts";
 export type { LogitRows } from "./generate/runner.ts";
 export { compareRows } from "./generate/agreement.ts";
 export type { Agreement } from "./generate/agreement.ts";
-export { klDivergence, largestIndex, logSumExp } from "./generate/distribution.ts";
+export { klDivergence, largestIndex } from "./generate/distribution.ts";
 export type { Selection } from "./generate/selection.ts";
 export { Tokenizer } from "./tokenizer/tokenizer.ts";
 export type { TokenizerFiles } from "./tokenizer/tokenizer.ts";

@@ -1,8 +1,9 @@
 import { cpuBackend, referenceBackend } from "@infllm/backend-cpu";
 import { createMethod } from "@infllm/attention/methods";
+import { logSumExp } from "@infllm/block-selection";
 import { random } from "@infllm/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { compareRows, klDivergence, largestIndex, loadModel, logSumExp } from "../src/index.ts";
+import { compareRows, klDivergence, largestIndex, loadModel } from "../src/index.ts";
 import type { Model } from "../src/index.ts";
 import { collect } from "./support/collect.ts";
 import { hfFiles, randomModel } from "./support/random-model.ts";

@@ -22,22 +22,22 @@ function lastQueries({ length, headDim }: MethodInputs, head: number): number[][
   });
 }
 
-/** Mean of the rotated vectors of block `block` of one head. */
-function blockMean(what: "q" | "k", block: number, head: number): number[] {
+/** Mean of the rotated vectors of block `block` of one head, from row `first` on. */
+function blockMean(what: "q" | "k", block: number, head: number, first = 0): number[] {
   const count = what === "q" ? inputs.heads : inputs.kvHeads;
-  const rows = Array.from({ length: 64 }, (_, i) => block * 64 + i).filter((row) => row < inputs.length);
+  const rows = Array.from({ length: 64 }, (_, i) => block * 64 + i).filter((row) => row >= first && row < inputs.length);
   const vectors = rows.map((row) => rotated(inputs, inputs[what], (row * count + head) * inputs.headDim, row));
   return Array.from({ length: inputs.headDim }, (_, d) => vectors.reduce((sum, vector) => sum + (vector[d] ?? NaN), 0) / rows.length);
 }
 
-/** Whether a row sees an earlier token, by head. */
-function maskOf(pattern: HeadPattern, head: number): (row: number, token: number) => boolean {
+/** Whether a row of a step that begins at row `first` sees an earlier token, by head. */
+function maskOf(pattern: HeadPattern, head: number, first: number): (row: number, token: number) => boolean {
   const tileEnd = (row: number) => (Math.floor(row / 64) + 1) * 64;
   if (pattern.kind === "a-shape") return (row, token) => token < pattern.sinks || token >= tileEnd(row) - pattern.window;
   if (pattern.kind === "block-sparse") {
     const kvHead = Math.floor(head / 2);
     const chosen = Array.from({ length: Math.ceil(inputs.length / 64) }, (_, tile) => {
-      const query = blockMean("q", tile, head);
+      const query = blockMean("q", tile, head, first);
       return top(Array.from({ length: tile + 1 }, (__, block) => blockMean("k", block, kvHead).reduce((sum, value, d) => sum + value * (query[d] ?? NaN), 0)), pattern.blocks);
     });
     return (row, token) => chosen[Math.floor(row / 64)]?.includes(Math.floor(token / 64)) ?? false;
@@ -68,9 +68,10 @@ const candidates: HeadPattern[] = [
   { kind: "block-sparse", blocks: 3 },
 ];
 
-function masked(patterns: readonly HeadPattern[]): Float64Array {
-  const masks = patterns.map(maskOf);
-  return attendAs(inputs, (row, head, token) => (masks[head]?.(row, token) ? full(row, head, token) : undefined));
+/** The whole text in one step, or in two of which the first is short enough to be read densely. */
+function masked(patterns: readonly HeadPattern[], first = 0): Float64Array {
+  const masks = patterns.map((pattern, head) => maskOf(pattern, head, first));
+  return attendAs(inputs, (row, head, token) => (row < first || masks[head]?.(row, token) ? full(row, head, token) : undefined));
 }
 
 describe("MInference", () => {
@@ -78,6 +79,11 @@ describe("MInference", () => {
     const { out, leaked } = await runMethod(minference({ budget: 194, patterns: [candidates] }), inputs, [inputs.length], kind);
     expectClose(out, masked(candidates));
     expect(leaked).toBe(0);
+  });
+
+  it("reads what is added to a cached text by patterns of its own", { timeout: 30_000 }, async () => {
+    const { out } = await runMethod(minference({ budget: 194, patterns: [candidates] }), inputs, [100, inputs.length - 100]);
+    expectClose(out, masked(candidates, 100));
   });
 
   it("reads short prompts and decodes densely", async () => {

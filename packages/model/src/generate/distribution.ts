@@ -1,13 +1,6 @@
 /** Next-token distributions, given as logits. */
+import { logSumExp } from "@infllm/block-selection";
 import { ShapeError } from "@infllm/tensor";
-
-/** ln Σ exp(x), in float64. */
-export function logSumExp(logits: Float32Array): number {
-  const top = logits[largestIndex(logits)] ?? -Infinity;
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - top);
-  return top + Math.log(sum);
-}
 
 /** Index of the largest element, the lower one on a tie. */
 export function largestIndex(values: Float32Array): number {

@@ -1,9 +1,10 @@
 /** How likely a model finds the tokens of a given text. */
 import { attendsSparsely } from "@infllm/attention";
 import type { AttentionMode } from "@infllm/attention";
+import { logSumExp } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
 import { ConfigError } from "@infllm/tensor";
-import { largestIndex, logSumExp } from "./distribution.ts";
+import { largestIndex } from "./distribution.ts";
 import type { PrefillProgress } from "./options.ts";
 import { checkAttention, checkPrompt } from "./prompt-checks.ts";
 import type { PromptLimits } from "./prompt-checks.ts";
