@@ -60,7 +60,7 @@ async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
 }
 
 function whatIsNeeded({ names, from, fields }: DataFile): string {
-  return `The data is ${from}; save it as ${names[0] ?? "a file"}. Expected: ${fields}. The few samples of this package run with the data "fixture".`;
+  return `The data is ${from}; save it as ${names[0] ?? "a file"}. Expected: ${fields}. This package has a few samples in that form.`;
 }
 
 function unpack(bytes: Buffer, path: string): string {

@@ -40,7 +40,7 @@ export interface QuestionFiles extends DataFile {
  * @throws NotAvailableError, FormatError (file, line and field)
  */
 export async function readQuestions(files: QuestionFiles, source: DataSource | undefined): Promise<QuestionSet> {
-  if (source === undefined) throw new NotAvailableError(`${files.task} needs its data: give a folder. It is ${files.from}. Expected: ${files.fields}. The few samples of this package run with the data "fixture".`);
+  if (source === undefined) throw new NotAvailableError(`${files.task} needs its data: give a folder. It is ${files.from}. Expected: ${files.fields}. This package has a few samples in that form.`);
   const folder = await questionFolder(files, source);
   const [questions, examples] = await Promise.all([
     readSplit(files, folder, files.splits.questions),
