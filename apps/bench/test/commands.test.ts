@@ -117,6 +117,17 @@ describe("a run", () => {
   });
 });
 
+describe("tasks over data sets", () => {
+  it("run on the samples that come along, and say so", async () => {
+    const results = fresh();
+    const args = ["--results", results, "--methods", "full", "--samples", "1", "--lengths", "512", "--max-answer", "4", "--threads", "1"];
+    expect(await bench(["longbench", ...args, "--tasks", "passage_count"])).toMatchObject({ code: 0, stderr: "" });
+    expect(await bench(["reasoning", ...args, "--tasks", "mmlu"])).toMatchObject({ code: 0, stderr: "" });
+    expect((await lines(results, "longbench"))[0]?.figures).toMatchObject({ source: "fixture", samples: 1 });
+    expect((await lines(results, "reasoning"))[0]).toMatchObject({ cell: { task: "mmlu", length: 512, method: "full" }, config: { maxAnswer: 4 }, figures: { metric: "accuracy" } });
+  });
+});
+
 describe("report", () => {
   it("needs results", async () => {
     const results = fresh();

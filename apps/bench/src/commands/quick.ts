@@ -26,6 +26,7 @@ const model = "embedded";
 /** Long enough that sparse attention must choose: it sees 1,536 tokens. */
 const chosen = 3072;
 const two = ["full", "infllm-v2"] as const;
+const data = { kind: "fixture" } as const;
 
 /** Every subcommand, as small as it still says something. */
 const steps: readonly Step[] = [
@@ -35,17 +36,17 @@ const steps: readonly Step[] = [
     measureE2e(session, { model, weights: "f16", engines: await installedEngines(session), lengths: [1024, chosen], decode: 16, runs: 1, backend, ...(threads && { threads }) })],
   ["roofline", (session) => predictAll(session, { hardware: ["h100", "measured"], shape: ["minicpm4-8b", model], lengths: [4096, 16_384, 65_536, 262_144, 1_048_576] })],
   ["ruler", (session, { backend, threads }) =>
-    measureTasks(session, "ruler", selectTasks(["niah_single_2", "niah_multikey_1", "vt"]), { model, style: "tiny", samples: 1, lengths: [1024, chosen], backend, threads })],
+    measureTasks(session, "ruler", selectTasks(["niah_single_2", "niah_multikey_1", "vt"]), { model, data, style: "tiny", samples: 1, lengths: [1024, chosen], backend, threads })],
   ["needle", (session, { backend, threads }) =>
-    measureTasks(session, "needle", selectTasks(["needle"]), { model, methods: two, style: "tiny", samples: 11, lengths: [512, 2048], backend, threads })],
+    measureTasks(session, "needle", selectTasks(["needle"]), { model, data, methods: two, style: "tiny", samples: 11, lengths: [512, 2048], backend, threads })],
   ["perplexity", (session, { backend, threads }) => measurePerplexity(session, { model, lengths: [chosen], texts: 1, backend, ...(threads && { threads }) })],
   ["agreement", (session, { backend, threads }) =>
     measureAgreement(session, { model, lengths: [chosen], texts: 1, positions: 64, pairs: 8, backend, ...(threads && { threads }) })],
   ["longbench", (session, { backend, threads }) =>
-    measureTasks(session, "longbench", selectTasks(["longbench"]), { model, methods: two, samples: 1, lengths: [chosen], maxAnswer: 32, backend, threads })],
+    measureTasks(session, "longbench", selectTasks(["longbench"]), { model, data, methods: two, samples: 1, lengths: [chosen], maxAnswer: 32, backend, threads })],
   ["reasoning", (session, { backend, threads }) =>
     measureTasks(session, "reasoning", selectTasks(families.filter((family) => ["knowledge", "reasoning", "code"].includes(family))), {
-      model, methods: ["full"], samples: 1, maxAnswer: 32, backend, threads,
+      model, data, methods: ["full"], samples: 1, maxAnswer: 32, backend, threads,
     })],
 ];
 

@@ -60,6 +60,6 @@ export async function tasksOptions({ haystack, data, style, model, ...flags }: T
     model,
     style,
     ...(haystack !== undefined && { haystack: await readText(haystack) }),
-    ...(data !== undefined && { data: { kind: "path", path: data } as const }),
+    data: data === undefined ? { kind: "fixture" } : { kind: "path", path: data },
   };
 }

@@ -23,7 +23,8 @@ export interface TasksOptions {
   readonly lengths?: readonly number[] | undefined;
   readonly style?: PromptStyle | undefined;
   readonly haystack?: string | undefined;
-  readonly data?: DataSource | undefined;
+  /** Of tasks that read files. */
+  readonly data: DataSource;
   readonly allowNetwork?: boolean | undefined;
   readonly maxAnswer?: number | undefined;
 }
@@ -66,7 +67,7 @@ function taskCell(
     options: optionsOf(choice),
     ...(style !== undefined && { style }),
     ...(haystack !== undefined && { haystackCharacters: haystack.length }),
-    ...(data?.kind === "path" && { data: data.path }),
+    ...(data.kind === "path" && { data: data.path }),
     ...(maxAnswer !== undefined && { maxAnswer }),
   };
   return {
@@ -77,10 +78,10 @@ function taskCell(
       const given = {
         count,
         seed,
+        data,
         ...(length !== undefined && { length }),
         ...(style !== undefined && { style }),
         ...(haystack !== undefined && { haystack }),
-        ...(data !== undefined && { data }),
       };
       return scoreTask({ model, task, options: given, allowNetwork, maxAnswer }, context);
     },
