@@ -2,7 +2,8 @@
 import { seconds } from "../../seconds.ts";
 import { machineOf, type Figures, type ResultRecord } from "../../results/record.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, lengthAxis, numberIn, secondsLabels, textOf, tokens } from "../latest.ts";
+import { finished, groupBy, numberIn, secondsLabels, textOf, tokens } from "../latest.ts";
+import { phaseLines } from "../phase-lines.ts";
 import type { Chart, Headline, ReportPart, Table } from "../section.ts";
 import { colour, seriesScale } from "../theme.ts";
 
@@ -72,26 +73,8 @@ function rowOf({ cell, figures }: ResultRecord): Row[] {
 }
 
 function speedups(rows: readonly Row[]): ChartSpec {
-  const values = rows.map((row) => ({ phase: row.phase, length: row.length, series: `${row.blocks} blocks, ${row.lse}`, speedup: row.dense / (row.select + row.attend) }));
-  return {
-    data: { values },
-    facet: { field: "phase", type: "nominal", sort: ["prefill", "decode"] },
-    spec: {
-      width: 330,
-      height: 220,
-      layer: [
-        { mark: { type: "rule", strokeDash: [4, 3] }, encoding: { y: { datum: 1 }, color: { value: colour("soft") } } },
-        {
-          mark: { type: "line", point: true },
-          encoding: {
-            x: lengthAxis("length", rows.map(({ length }) => length)),
-            y: { field: "speedup", type: "quantitative", title: "times as fast as dense", scale: { zero: true } },
-            color: { field: "series", type: "nominal", title: null, scale: seriesScale([...new Set(values.map(({ series }) => series))]) },
-          },
-        },
-      ],
-    },
-  };
+  const points = rows.map((row) => ({ phase: row.phase, length: row.length, series: `${row.blocks} blocks, ${row.lse}`, value: row.dense / (row.select + row.attend) }));
+  return phaseLines({ points, scale: seriesScale([...new Set(points.map(({ series }) => series))]), kind: "times" });
 }
 
 function selections(rows: readonly Row[]): ChartSpec {
@@ -117,29 +100,13 @@ function selections(rows: readonly Row[]): ChartSpec {
 function opTimes(rows: readonly Row[]): ChartSpec {
   const modes = new Set(rows.map(({ lse }) => lse));
   const kept = rows.filter(({ lse }) => modes.size === 1 || lse === "approx");
-  const values = kept.flatMap(({ phase, length, dense, select, attend }) => [
-    { phase, length, op: "dense attention", seconds: dense },
-    { phase, length, op: "block selection", seconds: select },
-    { phase, length, op: "attention over blocks", seconds: attend },
+  const points = kept.flatMap(({ phase, length, dense, select, attend }) => [
+    { phase, length, series: "dense attention", value: dense },
+    { phase, length, series: "block selection", value: select },
+    { phase, length, series: "attention over blocks", value: attend },
   ]);
-  return {
-    data: { values },
-    facet: { field: "phase", type: "nominal", sort: ["prefill", "decode"] },
-    spec: {
-      width: 330,
-      height: 220,
-      mark: { type: "line", point: true },
-      encoding: {
-        x: lengthAxis("length", rows.map(({ length }) => length)),
-        y: { aggregate: "mean", field: "seconds", type: "quantitative", title: null, scale: { type: "log" }, axis: { labelExpr: secondsLabels, tickCount: 5 } },
-        color: {
-          field: "op", type: "nominal", title: null,
-          scale: { domain: ["dense attention", "block selection", "attention over blocks"], range: [colour("reference"), colour("orange"), colour("blue")] },
-        },
-      },
-    },
-    resolve: { scale: { y: "independent" } },
-  };
+  const scale = { domain: ["dense attention", "block selection", "attention over blocks"], range: [colour("reference"), colour("orange"), colour("blue")] };
+  return phaseLines({ points, scale, kind: "seconds" });
 }
 
 function ceilings(records: readonly ResultRecord[]): Table {

@@ -3,9 +3,10 @@ import type { Figures, ResultRecord } from "../../results/record.ts";
 import { comparisons } from "../../roofline/compare.ts";
 import { seconds } from "../../seconds.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, lengthAxis, numberIn, textOf, tokens } from "../latest.ts";
+import { finished, groupBy, numberIn, textOf, tokens } from "../latest.ts";
+import { phaseLines } from "../phase-lines.ts";
 import type { ReportPart, Table } from "../section.ts";
-import { colour } from "../theme.ts";
+import { seriesScale } from "../theme.ts";
 
 interface Row {
   readonly where: string;
@@ -55,22 +56,8 @@ function rowOf({ cell, figures }: ResultRecord): Row[] {
 }
 
 function speedups(rows: readonly Row[]): ChartSpec {
-  const values = rows.map(({ where, phase, length, dense, sparse }) => ({ where, phase, length, speedup: dense / sparse }));
-  const series = [...new Set(values.map(({ where }) => where))];
-  return {
-    data: { values },
-    facet: { field: "phase", type: "nominal", sort: ["prefill", "decode"] },
-    spec: {
-      width: 330,
-      height: 220,
-      mark: { type: "line", point: true },
-      encoding: {
-        x: lengthAxis("length", rows.map(({ length }) => length)),
-        y: { field: "speedup", type: "quantitative", title: "times as fast as dense", scale: { zero: true } },
-        color: { field: "where", type: "nominal", title: null, scale: { domain: series, range: (["blue", "orange", "aqua", "violet", "magenta", "green", "yellow", "red"] as const).map(colour) }, legend: { columns: 1, labelLimit: 0 } },
-      },
-    },
-  };
+  const points = rows.map(({ where, phase, length, dense, sparse }) => ({ phase, length, series: where, value: dense / sparse }));
+  return phaseLines({ points, scale: seriesScale([...new Set(points.map(({ series }) => series))]), kind: "times", legendColumns: 1 });
 }
 
 function comparisonTables(found: ReturnType<typeof comparisons>): Table[] {
