@@ -61,8 +61,14 @@ export class InfllmV1Memory {
     const { blockSize, topk } = this.options;
     const width = this.place.heads * this.place.headDim;
     const sum = new Float64Array(width);
-    for (let i = 0; i < farQueries.length; i++) sum[i % width] = (sum[i % width] as number) + (farQueries[i] as number);
-    const scores = this.#blocks.map((means) => means.reduce((score, value, i) => score + value * (sum[i] as number), 0));
+    for (let at = 0; at < farQueries.length; at += width) {
+      for (let i = 0; i < width; i++) sum[i] = (sum[i] as number) + (farQueries[at + i] as number);
+    }
+    const scores = this.#blocks.map((means) => {
+      let score = 0;
+      for (let i = 0; i < width; i++) score += (means[i] as number) * (sum[i] as number);
+      return score;
+    });
     return largest(scores, topk).map((block) => [this.#init + block * blockSize, this.#init + (block + 1) * blockSize]);
   }
 
