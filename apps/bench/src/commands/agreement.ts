@@ -57,7 +57,9 @@ export async function measureAgreement(session: Session, options: AgreementOptio
   const description = await inspectModel(options.model, { signal: session.io.interrupts.signal });
   requireLengths(options.lengths, description.trainedContext);
   const labels = (options.methods ?? (await usualMethods(options.model))).filter((label) => label !== "full");
-  const choices = chooseMethods(labels, methodDefaults(description));
+  const all = chooseMethods(labels, methodDefaults(description));
+  // Other weights disagree with these for reasons that are not attention's; they are compared only when asked for.
+  const choices = all.filter((choice) => options.methods !== undefined || methodModel(options.model, choice) === options.model);
   const [full] = chooseMethods(["full"]);
   if (full === undefined) throw new Error("There is no full attention.");
   const backend = await openBackend(options.backend, { threads: options.threads });

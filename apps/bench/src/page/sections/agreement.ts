@@ -11,6 +11,7 @@ interface Distribution {
   readonly method: string;
   readonly length: number;
   readonly kl: number;
+  readonly largestKl: number;
   readonly sameTop: number;
   readonly parts: readonly { readonly to: number; readonly kl: number }[];
 }
@@ -52,8 +53,8 @@ export function agreementPart(records: readonly ResultRecord[]): ReportPart | un
     ...(distributions.length > 0
       ? [{
           title: "Distributions against full attention",
-          head: ["method", "tokens", "KL, nats", "same top token"],
-          rows: distributions.map(({ method, length, kl, sameTop }) => [method, tokens(length), kl.toFixed(4), `${(100 * sameTop).toFixed(1)} %`]),
+          head: ["method", "tokens", "mean KL, nats", "largest KL", "same top token"],
+          rows: distributions.map(({ method, length, kl, largestKl, sameTop }) => [method, tokens(length), kl.toFixed(4), Number.isNaN(largestKl) ? "–" : largestKl.toFixed(3), `${(100 * sameTop).toFixed(1)} %`]),
         }]
       : []),
     ...(selections.length > 0 ? [selectionTable(selections)] : []),
@@ -62,7 +63,7 @@ export function agreementPart(records: readonly ResultRecord[]): ReportPart | un
     section: {
       id: "agreement",
       title: "Agreement with dense attention",
-      text: ["The same weights read the same passages with full attention and with each method; nothing here needs a right answer.", ...missText(selections)],
+      text: ["The same weights read the same passages with full attention and with each method; nothing here needs a right answer. A mean KL far below the largest is carried by few positions: most tokens are predicted alike, and the ones that need a block which was not selected are not.", ...missText(selections)],
       charts,
       tables,
     },
@@ -79,7 +80,7 @@ function distributionOf({ cell, figures }: ResultRecord): Distribution[] {
     if (typeof part !== "object" || part === null || !("to" in part) || !("kl" in part)) return [];
     return typeof part.to === "number" && typeof part.kl === "number" ? [{ to: part.to, kl: part.kl }] : [];
   });
-  return [{ method: textOf(method), length, kl, sameTop, parts }];
+  return [{ method: textOf(method), length, kl, largestKl: numberIn(figures, "largestKl") ?? Number.NaN, sameTop, parts }];
 }
 
 function selectedOf({ cell, config, figures }: ResultRecord): Selected[] {
