@@ -17,7 +17,7 @@ import { Option } from "commander";
 import { e2eCells } from "../e2e/cells.ts";
 import { measureCommand, runMeasuringProcess } from "../e2e/measure.ts";
 import { loadNodeLlama } from "../e2e/node-llama-cpp.ts";
-import { engines, type E2eModel, type Engine } from "../e2e/spec.ts";
+import { attentions, engines, type E2eAttention, type E2eModel, type Engine } from "../e2e/spec.ts";
 import { syntheticModel } from "../e2e/synthetic-model.ts";
 import { environment } from "../results/environment.ts";
 import { modelIdentity } from "../results/model-identity.ts";
@@ -31,6 +31,7 @@ export interface E2eOptions {
   readonly layers?: number;
   readonly weights: "f16" | "q8_0" | "f32" | "stored";
   readonly engines: readonly Engine[];
+  readonly attention?: readonly E2eAttention[];
   readonly lengths: readonly number[];
   readonly decode: number;
   readonly runs: number;
@@ -58,7 +59,8 @@ export const e2e: RegisterCommand = (program, io) => {
     .addOption(
       new Option("--weights <type>", "type of the matrices in the GGUF file").choices(["f16", "q8_0", "f32", "stored"]).default("f16"),
     )
-    .addOption(new Option("--engines <list>", `any of ${engines.join(", ")}`).argParser(engineList).default(engines))
+    .addOption(new Option("--engines <list>", `any of ${engines.join(", ")}`).argParser(listOf("engine", engines)).default(engines, engines.join(",")))
+    .addOption(new Option("--attention <list>", `any of ${attentions.join(", ")}; sparse is infllm's, flash llama.cpp's (default: all)`).argParser(listOf("attention", attentions)))
     .addOption(new Option("--lengths <list>", "tokens of the prompt").argParser(integerList({ min: 16, max: largestLength })).default([2048, 4096, 8192, 16_384]))
     .addOption(new Option("--decode <count>", "tokens written and timed").argParser(integer({ min: 1, max: 4096 })).default(64))
     .addOption(new Option("--runs <count>", "timed runs of each cell; the median counts").argParser(integer({ min: 1, max: 100 })).default(1))
@@ -69,12 +71,14 @@ export const e2e: RegisterCommand = (program, io) => {
   program.command(measureCommand, { hidden: true }).action(runMeasuringProcess);
 };
 
-function engineList(text: string): Engine[] {
-  return text.split(",").map((name) => {
-    const known = engines.find((engine) => engine === name.trim());
-    if (known === undefined) throw new BadUsageError(`There is no engine "${name}". Known are ${engines.join(", ")}.`);
-    return known;
-  });
+/** Parses names between commas. */
+function listOf<Name extends string>(what: string, known: readonly Name[]): (text: string) => Name[] {
+  return (text) =>
+    text.split(",").map((given) => {
+      const found = known.find((name) => name === given.trim());
+      if (found === undefined) throw new BadUsageError(`There is no ${what} "${given}". Known are ${known.join(", ")}.`);
+      return found;
+    });
 }
 
 /** @throws NotAvailableError when node-llama-cpp is asked for and not there */
@@ -91,7 +95,7 @@ export async function measureE2e(session: Session, options: E2eOptions): Promise
     const weights = file === undefined ? "stored" : options.weights;
     // A measuring process is this program's built file; sources run in this process.
     const apart = !import.meta.url.endsWith(".ts");
-    const cells = e2eCells({ engines: options.engines, model: from, weights, lengths, backend, threads, decodeTokens, runs, seed: session.seed, apart });
+    const cells = e2eCells({ engines: options.engines, attentions: options.attention, model: from, weights, lengths, backend, threads, decodeTokens, runs, seed: session.seed, apart });
     await runPlan(session, { suite: "e2e", timed: true, model, environment: environment(), cells, describe });
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -115,8 +119,8 @@ async function asGguf(source: string | ModelFiles, weights: E2eOptions["weights"
   return out;
 }
 
-function describe({ prefillSeconds, prefillTokensPerSecond, decodeTokensPerSecond }: Figures): string {
+function describe({ prefillSeconds, prefillCpuSeconds, prefillTokensPerSecond, decodeTokensPerSecond }: Figures): string {
   const rate = (value: unknown): string => (typeof value === "number" ? count(value) : "–");
-  const seconds = typeof prefillSeconds === "number" ? prefillSeconds.toFixed(2) : "–";
-  return `prefill ${seconds} s, ${rate(prefillTokensPerSecond)} tokens/s; decode ${rate(decodeTokensPerSecond)} tokens/s`;
+  const seconds = (value: unknown): string => (typeof value === "number" ? value.toFixed(2) : "–");
+  return `prefill ${seconds(prefillSeconds)} s (${seconds(prefillCpuSeconds)} s of processor time), ${rate(prefillTokensPerSecond)} tokens/s; decode ${rate(decodeTokensPerSecond)} tokens/s`;
 }

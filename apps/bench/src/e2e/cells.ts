@@ -7,6 +7,8 @@ import type { E2eAttention, E2eFigures, E2eModel, E2eSpec, Engine } from "./spec
 
 export interface E2ePlan {
   readonly engines: readonly Engine[];
+  /** Those of each engine's attentions that are wanted; all when absent. */
+  readonly attentions?: readonly E2eAttention[] | undefined;
   readonly model: E2eModel;
   readonly weights: string;
   readonly lengths: readonly number[];
@@ -20,7 +22,7 @@ export interface E2ePlan {
 }
 
 /** llama.cpp has two ways to attend densely, and which is faster depends on the machine: both are measured. */
-const attentions: Readonly<Record<Engine, readonly E2eAttention[]>> = {
+const ways: Readonly<Record<Engine, readonly E2eAttention[]>> = {
   infllm: ["dense", "sparse"],
   "node-llama-cpp": ["dense", "flash"],
 };
@@ -30,7 +32,7 @@ export function e2eCells(plan: E2ePlan): Cell[] {
   const config: Figures = { weights, decodeTokens, runs, apart, threads: threads ?? null, layers: model.kind === "synthetic" ? model.layers : null };
   return plan.lengths.flatMap((length) =>
     plan.engines.flatMap((engine) =>
-      attentions[engine].map((attention): Cell => {
+      ways[engine].filter((way) => plan.attentions?.includes(way) ?? true).map((attention): Cell => {
         const spec: E2eSpec = { engine, attention, model, backend, threads, length, decodeTokens, runs, seed };
         return { cell: { engine, attention, length }, config, run: async (context) => figuresOf(await measured(spec, apart, context), spec) };
       }),
@@ -48,6 +50,7 @@ function figuresOf(found: E2eFigures, { length, decodeTokens }: E2eSpec): Figure
   return {
     prefillSeconds: prefill.median,
     prefillTokensPerSecond: length / prefill.median,
+    prefillCpuSeconds: summary(found.prefillCpuSeconds).median,
     decodeTokensPerSecond: decodeTokens / decode.median,
     prefillRuns: found.prefillSeconds,
     decodeRuns: found.decodeSeconds,

@@ -2,7 +2,7 @@
 import { openBackend } from "@infllm/command";
 import { loadModel, type GenerateStats, type Model } from "@infllm/model";
 import { shapeNamed } from "../shapes.ts";
-import { timedPrompt } from "./prompt.ts";
+import { cpuSeconds, timedPrompt } from "./prompt.ts";
 import type { E2eFigures, E2eSpec } from "./spec.ts";
 import { syntheticModel } from "./synthetic-model.ts";
 
@@ -21,11 +21,12 @@ export async function timeInfllm(spec: E2eSpec, onProgress: (label: string, done
       const { vocabulary } = model.config;
       await answer(model, timedPrompt(Math.min(warmUpTokens, length), vocabulary, spec.seed), spec, 4, () => {});
       const ids = timedPrompt(length, vocabulary, spec.seed);
-      const stats: GenerateStats[] = [];
+      const stats: Answer[] = [];
       for (let run = 0; run < runs; run++) {
         stats.push(await answer(model, ids, spec, decodeTokens + 1, (done, total) => onProgress(`run ${run + 1} of ${runs}`, done, total)));
       }
       return {
+        prefillCpuSeconds: stats.map(({ prefillCpuSeconds }) => prefillCpuSeconds),
         prefillSeconds: stats.map(({ prefillSeconds }) => prefillSeconds),
         decodeSeconds: stats.map(({ decodeSeconds }) => decodeSeconds),
         kvBytes: model.cacheBytes,
@@ -40,13 +41,16 @@ export async function timeInfllm(spec: E2eSpec, onProgress: (label: string, done
   }
 }
 
+type Answer = GenerateStats & { readonly prefillCpuSeconds: number };
+
 async function answer(
   model: Model,
   ids: readonly number[],
   { attention, seed }: E2eSpec,
   maxTokens: number,
   onPrefill: (done: number, total: number) => void,
-): Promise<GenerateStats> {
+): Promise<Answer> {
+  const before = cpuSeconds();
   let finished: GenerateStats | undefined;
   const pieces = model.generate(ids, {
     attention: attention === "sparse" ? "sparse" : "dense",
@@ -58,7 +62,9 @@ async function answer(
     onFinish: (stats) => (finished = stats),
   });
   const iterator = pieces[Symbol.asyncIterator]();
-  while (!(await iterator.next()).done);
+  let more = !(await iterator.next()).done;
+  const prefillCpuSeconds = cpuSeconds() - before;
+  while (more) more = !(await iterator.next()).done;
   if (finished === undefined || finished.generatedTokens !== maxTokens) throw new Error("The model stopped early; nothing was timed.");
-  return finished;
+  return { ...finished, prefillCpuSeconds };
 }

@@ -2,7 +2,7 @@
 import { NotAvailableError, UnsupportedError } from "@infllm/tensor";
 import type { Token } from "node-llama-cpp";
 import { availableParallelism } from "node:os";
-import { timedPrompt } from "./prompt.ts";
+import { cpuSeconds, timedPrompt } from "./prompt.ts";
 import type { E2eFigures, E2eSpec } from "./spec.ts";
 
 type Llama = typeof import("node-llama-cpp");
@@ -38,19 +38,19 @@ export async function timeNodeLlama(spec: E2eSpec): Promise<E2eFigures> {
     });
     const sequence = context.getSequence();
     const vocabulary = model.fileInfo.metadata.tokenizer.ggml.tokens.length;
-    const generate = async (length: number, count: number): Promise<{ prefill: number; decode: number; tokens: number[] }> => {
+    const generate = async (length: number, count: number): Promise<{ prefill: number; prefillCpu: number; decode: number; tokens: number[] }> => {
       await sequence.clearHistory();
       const ids = timedPrompt(length, vocabulary, spec.seed) as Token[];
       const tokens: number[] = [];
-      const started = performance.now();
-      let first = started;
+      const [started, cpuBefore] = [performance.now(), cpuSeconds()];
+      let [first, prefillCpu] = [started, 0];
       for await (const token of sequence.evaluate(ids, { temperature: 0, yieldEogToken: true })) {
         tokens.push(token);
-        if (tokens.length === 1) first = performance.now();
+        if (tokens.length === 1) [first, prefillCpu] = [performance.now(), cpuSeconds() - cpuBefore];
         if (tokens.length === count) break;
       }
       if (tokens.length !== count) throw new Error("llama.cpp stopped early; nothing was timed.");
-      return { prefill: (first - started) / 1000, decode: (performance.now() - first) / 1000, tokens };
+      return { prefill: (first - started) / 1000, prefillCpu, decode: (performance.now() - first) / 1000, tokens };
     };
     await generate(Math.min(64, spec.length), 2);
     const runs = [];
@@ -58,6 +58,7 @@ export async function timeNodeLlama(spec: E2eSpec): Promise<E2eFigures> {
     await context.dispose();
     await model.dispose();
     return {
+      prefillCpuSeconds: runs.map(({ prefillCpu }) => prefillCpu),
       prefillSeconds: runs.map(({ prefill }) => prefill),
       decodeSeconds: runs.map(({ decode }) => decode),
       tokens: runs[0]?.tokens ?? [],

@@ -8,3 +8,9 @@ export function timedPrompt(length: number, vocabulary: number, seed: number): n
   const numbers = random(seed);
   return Array.from({ length }, () => firstOrdinary + numbers.below(vocabulary - firstOrdinary));
 }
+
+/** Processor seconds that this process has used so far, all threads together. */
+export function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}

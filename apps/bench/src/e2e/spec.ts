@@ -3,11 +3,12 @@
 export const engines = ["infllm", "node-llama-cpp"] as const;
 export type Engine = (typeof engines)[number];
 
-export type E2eAttention = "dense" | "sparse" | "flash";
+/** `flash` is llama.cpp's name for its fused dense attention. */
+export const attentions = ["dense", "sparse", "flash"] as const;
+export type E2eAttention = (typeof attentions)[number];
 
 export interface E2eSpec {
   readonly engine: Engine;
-  /** `flash` is llama.cpp's name for its fused dense attention. */
   readonly attention: E2eAttention;
   readonly model: E2eModel;
   readonly backend: string;
@@ -27,6 +28,8 @@ export type E2eModel =
 export interface E2eFigures {
   /** Seconds until the first token was chosen, of every run. */
   readonly prefillSeconds: readonly number[];
+  /** Processor seconds of all threads in that time: what a busy machine does not stretch, waiting threads excepted. */
+  readonly prefillCpuSeconds: readonly number[];
   /** Seconds for `decodeTokens` tokens, of every run. */
   readonly decodeSeconds: readonly number[];
   /** Largest resident memory of the process; absent where the measurement shared its process with others. */

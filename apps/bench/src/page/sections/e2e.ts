@@ -11,6 +11,8 @@ interface Row {
   readonly series: string;
   readonly length: number;
   readonly prefill: number;
+  /** Processor seconds of the prefill. */
+  readonly cpu: number | undefined;
   readonly decode: number;
   readonly peak: number | undefined;
   readonly runs: number;
@@ -34,16 +36,16 @@ function rowOf({ cell, figures }: ResultRecord): Row[] {
   const mode = textOf(attention);
   const series = engine === "infllm" ? mode : mode === "flash" ? "node-llama-cpp, flash" : "node-llama-cpp";
   const runs = Array.isArray(figures["prefillRuns"]) ? figures["prefillRuns"].length : 1;
-  return [{ series, length, prefill, decode, peak: numberIn(figures, "peakBytes"), runs }];
+  return [{ series, length, prefill, cpu: numberIn(figures, "prefillCpuSeconds"), decode, peak: numberIn(figures, "peakBytes"), runs }];
 }
 
 function e2ePart(where: string, rows: readonly Row[], own: readonly ResultRecord[], index: number): ReportPart {
   const order = [...new Set(rows.map(({ series }) => series))];
   const table: Table = {
     title: "All figures",
-    head: ["engine", "tokens", "prefill", "prefill, tokens/s", "decode, tokens/s", "peak memory"],
-    rows: rows.map(({ series, length, prefill, decode, peak }) => [
-      name(series), tokens(length), seconds(prefill), Math.round(length / prefill).toLocaleString("en-US"), decode.toFixed(decode < 10 ? 1 : 0), peak === undefined ? "–" : formatBytes(peak),
+    head: ["engine", "tokens", "prefill", "its processor time", "prefill, tokens/s", "decode, tokens/s", "peak memory"],
+    rows: rows.map(({ series, length, prefill, cpu, decode, peak }) => [
+      name(series), tokens(length), seconds(prefill), cpu === undefined ? "–" : seconds(cpu), Math.round(length / prefill).toLocaleString("en-US"), decode.toFixed(decode < 10 ? 1 : 0), peak === undefined ? "–" : formatBytes(peak),
     ]),
   };
   const devices = [...new Set(own.map(({ figures }) => textOf(figures["device"] ?? "")))].filter((text) => text !== "");
@@ -104,7 +106,13 @@ function comparison(rows: readonly Row[]): string[] {
   if (ours === undefined || theirs === undefined) return [];
   const ratio = theirs.prefill / ours.prefill;
   const verdict = ratio >= 1 ? `${ratio.toFixed(1)} times as fast as` : `${(1 / ratio).toFixed(1)} times slower than`;
-  return [`At ${tokens(length)} tokens sparse prefill (${seconds(ours.prefill)}) is ${verdict} node-llama-cpp's faster dense one (${seconds(theirs.prefill)}), on the same weights and cores.`];
+  return [`At ${tokens(length)} tokens sparse prefill (${seconds(ours.prefill)}) is ${verdict} node-llama-cpp's faster dense one (${seconds(theirs.prefill)}), on the same weights and threads.${processorTime(ours, theirs)}`];
+}
+
+/** On a busy machine wall times are anybody's; processor time is less so. */
+function processorTime(ours: Row, theirs: Row): string {
+  if (ours.cpu === undefined || theirs.cpu === undefined) return "";
+  return ` In processor time, which other programs stretch less, it is ${seconds(ours.cpu)} against ${seconds(theirs.cpu)}.`;
 }
 
 function headlines(rows: readonly Row[]): Headline[] {
