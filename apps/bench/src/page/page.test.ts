@@ -69,6 +69,12 @@ describe("a report", () => {
     expect(text).toContain("(fixture)");
   });
 
+  it("averages only where every task of a length was run", () => {
+    const more = { ...score("full", 1024, 0), cell: { task: "cwe", length: 1024, method: "full" } };
+    const [table] = buildReport([...everything, more]).sections.find(({ id }) => id === "ruler")?.tables ?? [];
+    expect(table?.rows).toEqual([["full", "50.0", "80.0"], ["infllm-v2", "–", "60.0"]]);
+  });
+
   it("is Markdown, too", () => {
     const markdown = markdownReport(buildReport(everything));
     expect(markdown).toContain("| infllm-v2 | 100.0 | 60.0 |");

@@ -23,10 +23,10 @@ interface Selected {
 }
 
 const kinds = [
-  ["approx", "selected, approximate LSE"],
-  ["exact", "selected, exact LSE"],
-  ["forced", "forced blocks alone"],
-  ["best", "best possible choice"],
+  ["approx", "approximate LSE"],
+  ["exact", "exact LSE"],
+  ["forced", "forced alone"],
+  ["best", "best choice"],
 ] as const;
 
 export function agreementPart(records: readonly ResultRecord[]): ReportPart | undefined {
@@ -44,7 +44,7 @@ export function agreementPart(records: readonly ResultRecord[]): ReportPart | un
       : []),
     ...(selections.length > 0
       ? [
-          { title: "Dense attention that the blocks hold", caption: "Mean over layers, heads and queries that must choose. The gap to the best possible choice of as many blocks is what selection misses.", spec: recallBars(selections) },
+          { title: "Dense attention that the blocks hold", caption: "By what chooses the blocks; mean over layers, heads and queries that must choose. The gap to the best choice of as many blocks is what selection misses; forced alone are the first blocks and the window.", spec: recallBars(selections) },
           ...recallMaps(selections),
         ]
       : []),

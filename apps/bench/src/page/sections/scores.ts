@@ -21,12 +21,7 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
   if (scores.length === 0) return undefined;
   const methods = [...new Set(scores.map(({ method }) => method))];
   const lengths = [...new Set(scores.map(({ length }) => length ?? 0))].sort((a, b) => a - b);
-  const averages = methods.flatMap((method) =>
-    lengths.flatMap((length) => {
-      const own = scores.filter((score) => score.method === method && score.length === length);
-      return own.length === 0 ? [] : [{ method, length, score: mean(own.map(({ score }) => score)), tasks: own.length }];
-    }),
-  );
+  const averages = methods.flatMap((method) => lengths.flatMap((length) => averageOf(scores, method, length)));
   const samples = [...new Set(scores.map((score) => score.samples))].sort((a, b) => a - b);
   const table: Table = {
     title: "Average of the tasks, 0 to 100",
@@ -49,6 +44,14 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
     },
     headlines: keptHeadline(averages),
   };
+}
+
+/** None while tasks that others have at this length are missing: averages of other tasks cannot be compared. */
+function averageOf(scores: readonly Score[], method: string, length: number): Average[] {
+  const here = scores.filter((score) => score.length === length);
+  const own = here.filter((score) => score.method === method);
+  if (own.length < new Set(here.map(({ task }) => task)).size) return [];
+  return [{ method, length, score: mean(own.map(({ score }) => score)) }];
 }
 
 /** One table of tasks by method, for suites without lengths. */
