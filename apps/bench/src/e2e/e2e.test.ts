@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { referenceBackend } from "@infllm/backend-cpu";
@@ -7,7 +7,9 @@ import { openSafetensors } from "@infllm/tensor";
 import { afterEach, describe, expect, it } from "vitest";
 import { shapeNamed, type ModelShape } from "../shapes.ts";
 import { e2eCells } from "./cells.ts";
+import { measureApart, measureCommand } from "./measure.ts";
 import { timedPrompt } from "./prompt.ts";
+import type { E2eSpec } from "./spec.ts";
 import { syntheticModel } from "./synthetic-model.ts";
 
 const tiny: ModelShape = { ...shapeNamed("embedded"), name: "tiny", hidden: 32, intermediate: 64, heads: 4, kvHeads: 2, headDim: 8, vocabulary: 300, layers: 3 };
@@ -70,5 +72,43 @@ describe("e2e cells", () => {
     expect(dense?.["tokens"]).toEqual(sparse?.["tokens"]);
     expect(dense?.["prefillRuns"]).toHaveLength(2);
     expect(dense).not.toHaveProperty("peakBytes");
+  });
+});
+
+describe("a measurement in a process of its own", () => {
+  const spec: E2eSpec = { engine: "infllm", attention: "dense", model: { kind: "source", source: "embedded" }, backend: "cpu", length: 16, decodeTokens: 1, runs: 1, seed: 1 };
+  const running = async (script: string, signal = context.signal, onProgress = () => {}) => {
+    const program = join(await folder(), "program.mjs");
+    await writeFile(program, script);
+    return measureApart(spec, onProgress, signal, program);
+  };
+
+  it("is given its specification, tells its progress and answers", async () => {
+    const seen: unknown[] = [];
+    const figures = await running(
+      `process.once("message", (spec) => {
+        process.send({ kind: "progress", label: "run", done: 1, total: 2 });
+        process.send({ kind: "figures", figures: { tokens: [spec.length], device: process.argv[2] } }, () => process.disconnect());
+      });`,
+      context.signal,
+      (...progress: unknown[]) => void seen.push(progress),
+    );
+    expect(figures).toEqual({ tokens: [16], device: measureCommand });
+    expect(seen).toEqual([["run", 1, 2]]);
+  });
+
+  it.each([
+    ["its own message", `process.once("message", () => process.send({ kind: "error", message: "no room" }, () => process.disconnect()));`, "no room"],
+    ["an exit code and what it complained of", `console.error("segments"); process.exitCode = 3;`, /ended by exit code 3\. segments/],
+    ["a signal", `process.kill(process.pid, "SIGKILL");`, "ended by SIGKILL (out of memory?)"],
+  ])("fails with %s", async (_, script, message) => {
+    await expect(running(script)).rejects.toThrow(message);
+  });
+
+  it("ends when the run is stopped", async () => {
+    const stop = new AbortController();
+    const stopped = running("setInterval(() => {}, 1000);", stop.signal);
+    setTimeout(() => stop.abort(), 200);
+    await expect(stopped).rejects.toThrow("aborted");
   });
 });

@@ -19,10 +19,13 @@ export function measureHere(spec: E2eSpec, onProgress: OnProgress): Promise<E2eF
   return spec.engine === "infllm" ? timeInfllm(spec, onProgress) : timeNodeLlama(spec);
 }
 
-/** @throws Error with the process's own message, or how it ended */
-export function measureApart(spec: E2eSpec, onProgress: OnProgress, signal: AbortSignal): Promise<E2eFigures> {
+/**
+ * @param program the file that knows `measureCommand`: this program's own
+ * @throws Error with the process's own message, or how it ended
+ */
+export function measureApart(spec: E2eSpec, onProgress: OnProgress, signal: AbortSignal, program = fileURLToPath(import.meta.url)): Promise<E2eFigures> {
   return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(import.meta.url), [measureCommand], { stdio: ["ignore", "ignore", "pipe", "ipc"], signal });
+    const child = fork(program, [measureCommand], { stdio: ["ignore", "ignore", "pipe", "ipc"], signal });
     let [outcome, complaint]: [Message | undefined, string] = [undefined, ""];
     child.stderr?.on("data", (piece: Buffer) => (complaint = (complaint + piece.toString("utf8")).slice(-2000)));
     child.on("message", (message: Message) => {
