@@ -2,8 +2,10 @@ import type { LseMode } from "@infllm/block-selection";
 import { backendOption, integer, integerList, largestLength, openBackend, threadsOption, type ModelBackend, type RegisterCommand } from "@infllm/command";
 import { Option } from "commander";
 import { kernelCells } from "../kernels/cells.ts";
+import { nsaCells } from "../kernels/nsa-cells.ts";
 import { environment } from "../results/environment.ts";
 import type { Figures } from "../results/record.ts";
+import { seconds } from "../seconds.ts";
 import { addRunOptions, inSession, runPlan, type RunFlags, type Session } from "../session.ts";
 import { shapeNamed, shapeNames } from "../shapes.ts";
 
@@ -16,6 +18,8 @@ export interface KernelsOptions {
   readonly rounds: number;
   readonly product: number;
   readonly copyMib: number;
+  /** Lengths at which NSA's branches are timed, too. */
+  readonly nsa?: readonly number[];
   readonly backend: string;
   readonly threads?: number;
 }
@@ -44,6 +48,9 @@ export const kernels: RegisterCommand = (program, io) => {
     .addOption(new Option("--rounds <count>", "timings of each op").argParser(integer({ min: 1, max: 1000 })).default(9))
     .addOption(new Option("--product <size>", "rows, columns and outputs of the large product").argParser(integer({ min: 32, max: 65_536 })).default(512))
     .addOption(new Option("--copy-mib <size>", "table that is copied to time memory").argParser(integer({ min: 1, max: 65_536 })).default(128))
+    .addOption(
+      new Option("--nsa <lengths>", "time the branches of NSA, too, by its reference on the embedded model").argParser(integerList({ min: 64, max: 32_768 })),
+    )
     .addOption(backendOption())
     .addOption(threadsOption())
     .addHelpText("after", help);
@@ -56,7 +63,8 @@ export async function measureKernels(session: Session, options: KernelsOptions):
   try {
     const modes: LseMode[] = lse === "both" ? ["approx", "exact"] : [lse];
     const plan = { ...options, shape: shapeNamed(shape), lse: modes, copyBytes: copyMib << 20, blocks };
-    const cells = kernelCells(plan, backend);
+    const nsa = nsaCells(options.nsa ?? [], { shape: "embedded" }, backend, session.seed);
+    const cells = [...kernelCells(plan, backend), ...nsa];
     await runPlan(session, { suite: "kernels", timed: true, environment: environment(backend), cells, describe });
   } finally {
     await backend.close();
@@ -64,7 +72,10 @@ export async function measureKernels(session: Session, options: KernelsOptions):
 }
 
 function describe(figures: Figures): string {
-  const { speedup, flopPerSecond, bytesPerSecond } = figures;
+  const { speedup, flopPerSecond, bytesPerSecond, branches } = figures;
+  if (typeof branches === "object" && branches !== null) {
+    return Object.entries(branches).map(([name, value]) => `${name} ${typeof value === "number" ? seconds(value) : "–"}`).join(", ");
+  }
   if (typeof speedup === "number") return `selection and sparse attention ${speedup.toFixed(2)}x as fast as dense`;
   if (typeof flopPerSecond === "number") return `${(flopPerSecond / 1e9).toFixed(1)} GFLOP/s`;
   return typeof bytesPerSecond === "number" ? `${(bytesPerSecond / 1e9).toFixed(1)} GB/s` : "";

@@ -35,6 +35,7 @@ const everything: ResultRecord[] = [
   record("kernels", { op: "copy", bytes: 1024 }, { bytesPerSecond: 1e10 }, { config: { shape: "embedded" } }),
   ...(["prefill", "decode"] as const).map((phase) =>
     record("kernels", { op: "attention", phase, length: 8192, blocks: 24, lse: "approx" }, { rows: 64, dense: { median: 0.1 }, select: { median: 0.01 }, selectStored: { median: 0.02 }, attend: { median: 0.02 } }, { config: { shape: "embedded" } })),
+  record("kernels", { op: "nsa", phase: "prefill", length: 2048 }, { branches: { compressed: 1, selection: 2, selected: 3, window: 4 } }, { config: { shape: "embedded" } }),
   record("roofline", { hardware: "h100", shape: "embedded", phase: "prefill", length: 4096 }, { dense: 2, sparse: 1, ops: { linear: 1, attendDense: 1, compress: 0, select: 0.1, attendBlocks: 0.2 } }),
   record("ruler", { task: "cwe", length: 1024, method: "full" }, {}, { status: "failed", error: "out of <luck> & \"time\"" }),
 ];
@@ -79,6 +80,7 @@ describe("a report", () => {
     const markdown = markdownReport(buildReport(everything));
     expect(markdown).toContain("| infllm-v2 | 100.0 | 60.0 |");
     expect(markdown).toContain("## End to end");
+    expect(markdown).toContain("| 2k | 1.00 s | 2.00 s | 3.00 s | 4.00 s |");
   });
 });
 

@@ -55,7 +55,7 @@ function kernelPart(machine: string, own: readonly ResultRecord[], rows: readonl
       title: "Kernels",
       text: [`One attention layer on ${machine}. Every op was checked against the plain reference before it was timed; times are medians, the ops of a cell interleaved.`],
       charts,
-      tables: [ceilings(own), table("Prefill", prefill), table("Decode", decode)],
+      tables: [ceilings(own), table("Prefill", prefill), table("Decode", decode), ...branchTables(own)],
     },
     headlines: headline(prefill, machine),
   };
@@ -117,6 +117,17 @@ function ceilings(records: readonly ResultRecord[]): Table {
     return bytes === undefined ? [] : [[name, `${(bytes / 1e9).toFixed(1)} GB/s`]];
   });
   return { title: "Ceilings, measured in the same run", head: ["", "rate"], rows };
+}
+
+/** NSA's branches over all layers of the embedded model, by its reference: what each costs beside the others, not how fast it could be. */
+function branchTables(records: readonly ResultRecord[]): Table[] {
+  const parts = ["compressed", "selection", "selected", "window"] as const;
+  const rows = records.flatMap(({ cell, figures }) => {
+    const { branches } = figures;
+    if (cell["op"] !== "nsa" || typeof branches !== "object" || branches === null) return [];
+    return [[tokens(Number(cell["length"])), ...parts.map((part) => seconds(numberIn(branches as Figures, part) ?? Number.NaN))]];
+  });
+  return rows.length === 0 ? [] : [{ title: "NSA's branches, by its reference on the embedded model", head: ["tokens", ...parts], rows }];
 }
 
 function headline(prefill: readonly Row[], machine: string): Headline[] {
