@@ -33,6 +33,16 @@ describe("a results folder", () => {
     await second.close();
   });
 
+  it("leaves nothing behind when nothing was measured, and nobody's files away", async () => {
+    const empty = join(folder, "empty");
+    await (await ResultsFolder.open(empty)).close();
+    await expect(readResults(empty)).rejects.toThrow("There is no results folder");
+    await mkdir(empty);
+    await writeFile(join(empty, "notes.txt"), "mine");
+    await (await ResultsFolder.open(empty)).close();
+    expect(await readFile(join(empty, "notes.txt"), "utf8")).toBe("mine");
+  });
+
   it("belongs to one run at a time", async () => {
     const first = await ResultsFolder.open(folder);
     const refused = ResultsFolder.open(folder);
@@ -46,6 +56,7 @@ describe("a results folder", () => {
     // No process has this number: Linux allows at most 2^22.
     await inUse({ pid: 2 ** 22 + 1, host: hostname(), since: "2026-01-01" });
     await (await ResultsFolder.open(folder)).close();
+    await mkdir(folder);
     await inUse({ pid: 1, host: "elsewhere", since: "2026-01-01" });
     await expect(ResultsFolder.open(folder)).rejects.toThrow("process 1 on elsewhere");
   });

@@ -1,5 +1,5 @@
 /** A results folder: `<suite>.jsonl` for each suite, appended line by line as cells finish. */
-import { appendFile, mkdir, open, readdir, readFile, stat, truncate } from "node:fs/promises";
+import { appendFile, mkdir, open, readdir, readFile, rmdir, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { explainFileError } from "@infllm/command";
 import { NotAvailableError } from "@infllm/tensor";
@@ -88,8 +88,11 @@ export class ResultsFolder {
     this.#records.push(record);
   }
 
-  close(): Promise<void> {
-    return this.#lock.release();
+  /** Gives the folder back; one that nothing was written to goes away. */
+  async close(): Promise<void> {
+    await this.#lock.release();
+    // Not empty: another suite's files, or the user's own.
+    if (this.#records.length === 0) await rmdir(this.path).catch(() => {});
   }
 }
 
