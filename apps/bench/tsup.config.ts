@@ -1,3 +1,3 @@
 import { library } from "@infllm/tsup-preset";
 
-export default library({ entry: ["src/main.ts"], dts: false });
+export default library({ entry: ["src/cli.ts"] });

@@ -1,3 +1,3 @@
 import { library } from "@infllm/tsup-preset";
 
-export default library({ entry: ["src/index.ts"] });
+export default library({ entry: ["src/index.ts", "src/short.ts"] });

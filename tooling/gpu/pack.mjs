@@ -28,7 +28,8 @@ if (process.argv.includes("--with-data")) {
   cpSync(join(root, "packages/conformance/goldens"), join(pack, "goldens"), { recursive: true });
   cpSync(join(root, "packages/tiny-model/reference"), join(pack, "reference"), { recursive: true });
   cpSync(join(root, "packages/demo-text/data"), join(pack, "text"), { recursive: true });
-  cpSync(join(root, "packages/tiny-model/data"), join(pack, "data"), { recursive: true });
+  const used = (path) => !path.endsWith("model-short.safetensors");
+  cpSync(join(root, "packages/tiny-model/data"), join(pack, "data"), { recursive: true, filter: used });
 }
 console.log(`tooling/gpu/pack: ${(size(pack) / 2 ** 20).toFixed(1)} MiB. There: sh tooling/gpu/pack/run.sh [check] [model] [unions] [bench] [lab] [sanitize]`);
 

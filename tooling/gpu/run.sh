@@ -18,7 +18,7 @@ link() { # folder in the pack, the same in the repository
 cp "$repository/packages/backend-cuda/verified.json" "$work/pack/earlier.json" 2>/dev/null || true
 link goldens packages/conformance/goldens
 link reference packages/tiny-model/reference
-link text apps/cli/data
+link text packages/demo-text/data
 python3 -c "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])" "$pack/bench.tar.xz" "$work/pack"
 if [ ! -f "$work/pack/data/model.safetensors" ] && [ -d "$repository/packages/tiny-model/data" ]; then
   cp "$repository"/packages/tiny-model/data/* "$work/pack/data/"

@@ -1,7 +1,4 @@
-/** Runs the benchmarks: `npm run bench -- cpu`. */
-import { join } from "node:path";
-import { ensureBuilt } from "./ensure-built.mjs";
-import { root, run } from "./pnpm.mjs";
+/** Runs `infllm-bench` from the checkout: `npm run bench -- quick`. */
+import { runApp } from "./run-app.mjs";
 
-ensureBuilt("@infllm/bench");
-run(process.execPath, [join(root, "apps/bench/dist/main.js"), ...process.argv.slice(2)], { shell: false });
+runApp("@infllm/bench", "bench");

@@ -21,6 +21,7 @@ const allowed = {
   "@infllm/model": [...contracts, "@infllm/tiny-model"],
   "@infllm/tiny-model": [],
   "@infllm/demo-text": ["@infllm/tensor"],
+  "@infllm/command": [...contracts, "@infllm/model", "@infllm/backend-cpu", "@infllm/backend-cuda", "@infllm/backend-webgpu"],
   "@infllm/conformance": contracts,
 };
 

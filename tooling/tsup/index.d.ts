@@ -1,3 +1,3 @@
 import type { Options } from "tsup";
 
-export function library(options: Options & { entry: string[] }): Options;
+export function library(options: Omit<Options, "entry"> & { entry: string[] | Record<string, string> }): Options;

@@ -35,6 +35,27 @@ export function measure<Name extends string>(
   return Object.fromEntries(names.map((name) => [name, summary(times.get(name) ?? [])])) as Record<Name, Sample>;
 }
 
+/** The same for work that a device finishes later: `sync` waits for it, and its wait is part of every timing. */
+export async function measureAsync<Name extends string>(
+  tasks: Readonly<Record<Name, () => void>>,
+  sync: () => Promise<void>,
+  { rounds, repeat = 1 }: Omit<Plan, "warmUp">,
+  afterRound: (round: number) => void | Promise<void> = () => {},
+): Promise<Record<Name, Sample>> {
+  const names = Object.keys(tasks) as Name[];
+  const times = new Map<Name, number[]>(names.map((name) => [name, []]));
+  for (let round = 0; round <= rounds; round++) {
+    for (const name of names) {
+      const start = performance.now();
+      for (let i = 0; i < repeat; i++) tasks[name]();
+      await sync();
+      if (round > 0) times.get(name)?.push((performance.now() - start) / 1000 / repeat);
+    }
+    await afterRound(round);
+  }
+  return Object.fromEntries(names.map((name) => [name, summary(times.get(name) ?? [])])) as Record<Name, Sample>;
+}
+
 /** Median and quartiles. */
 export function summary(values: readonly number[]): Sample {
   const sorted = [...values].sort((a, b) => a - b);

@@ -1,52 +1,9 @@
 /** Runs commands in this process with captured output. */
-import { Readable } from "node:stream";
-import { commands } from "../src/commands/index.ts";
-import { InterruptHandler } from "../src/interrupts.ts";
-import type { Io, Output } from "../src/io.ts";
-import { run } from "../src/program.ts";
+import { runCaptured, type Outcome, type RunOptions } from "@infllm/command/testing";
+import { program } from "../src/program.ts";
 
-export interface Outcome {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
+export type { Outcome };
 
-export interface RunOptions {
-  readonly stdin?: string;
-  readonly env?: Record<string, string>;
-  /** Makes stdout and stderr terminals of this width. */
-  readonly columns?: number;
-  /** Called at the start with what a press of Ctrl-C does. */
-  readonly onStart?: (press: () => void) => void;
-  /** Called after each piece of stdout with all of it, and with what a press of Ctrl-C does. */
-  readonly onOutput?: (stdout: string, press: () => void) => void;
-}
-
-export class Captured implements Output {
-  text = "";
-  constructor(
-    readonly columns?: number,
-    readonly onWrite: (text: string) => void = () => {},
-  ) {}
-
-  get isTTY(): boolean {
-    return this.columns !== undefined;
-  }
-
-  write(text: string): void {
-    this.text += text;
-    this.onWrite(this.text);
-  }
-}
-
-export async function infllm(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const interrupts = new InterruptHandler(() => {
-    throw new Error("killed by a second Ctrl-C");
-  });
-  options.onStart?.(interrupts.press);
-  const stdout = new Captured(options.columns, (text) => options.onOutput?.(text, interrupts.press));
-  const stderr = new Captured(options.columns);
-  const io: Io = { stdin: Readable.from([options.stdin ?? ""]), stdout, stderr, env: options.env ?? {}, interrupts };
-  const code = await run(args, commands, io);
-  return { code, stdout: stdout.text, stderr: stderr.text };
+export function infllm(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  return runCaptured(program, args, options);
 }

@@ -1,5 +1,6 @@
 /** What a backend must do to attend, on top of selection. */
 import type { DeviceTensor } from "@infllm/tensor";
+import type { HostOps } from "./host-ops.ts";
 import type { LayerCache, SelectionBackend, SequenceBatch } from "@infllm/block-selection";
 
 export interface AttendDenseArgs {
@@ -26,4 +27,6 @@ export interface AttentionOps {
 
 export interface AttentionBackend extends SelectionBackend {
   readonly attention: AttentionOps;
+  /** What methods of `@infllm/attention/methods` and measurements run on; absent where ops run later. */
+  readonly host?: HostOps;
 }

@@ -5,6 +5,8 @@ export * from "./attend-tokens.ts";
 export * from "./attend.ts";
 export * from "./batch-state.ts";
 export * from "./cached-sequence.ts";
+export * from "./check-listed.ts";
 export * from "./contracts.ts";
+export * from "./host-ops.ts";
 export * from "./kv-cache.ts";
 export * from "./switch.ts";

@@ -10,7 +10,7 @@ import { clear, exp2, exp2Scalar, madd, max4, sum4 } from "./vector";
 import { matmul } from "./matmul";
 
 /** Where a row's maximum starts: below any real score, and finite, so that no difference is NaN. */
-const LOWEST: f32 = -1e30;
+export const LOWEST: f32 = -1e30;
 
 /** Fields of an attention job, 4 bytes each; `src/ops/attend.ts` writes them in this order. */
 @unmanaged
@@ -72,7 +72,7 @@ export function loadQueries(
 }
 
 /** Scores of one row, `n` of them visible, to probabilities; folds their maximum and sum into m, l and O's row. */
-function softmaxRow(s: usize, n: i32, keys: i32, m: usize, l: usize, o: usize, width: i32): void {
+export function softmaxRow(s: usize, n: i32, keys: i32, m: usize, l: usize, o: usize, width: i32): void {
   for (let j = n; j < ((n + 3) & ~3); j++) store<f32>(s + (<usize>j << 2), LOWEST);
   const end = s + (((<usize>n + 3) & ~3) << 2);
   let top = f32x4.splat(LOWEST), top2 = top;

@@ -5,6 +5,7 @@
 import { appendKv } from "./append-kv";
 import { attendBlocks } from "./attend-blocks";
 import { attendDense } from "./attend-dense";
+import { attendListed } from "./attend-listed";
 import { compressKeys } from "./compress-keys";
 import { embed } from "./embed";
 import { linear } from "./linear";
@@ -30,5 +31,6 @@ export function run(op: i32, args: usize, task: i32, scratch: usize): void {
     case 11: selectLse(args, task, scratch); break;
     case 12: selectScores(args, task, scratch); break;
     case 13: selectChoose(args, task, scratch); break;
+    case 14: attendListed(args, task, scratch); break;
   }
 }

@@ -23,7 +23,7 @@ export class Level {
 }
 
 /** Four rows of d to columns `lane` … `lane + 3` of a [d][8] panel. */
-function transpose4(a: usize, b: usize, c: usize, e: usize, d: i32, to: usize): void {
+export function transpose4(a: usize, b: usize, c: usize, e: usize, d: i32, to: usize): void {
   let i = 0;
   for (; i + 4 <= d; i += 4) {
     const v0 = v128.load(a), v1 = v128.load(b), v2 = v128.load(c), v3 = v128.load(e);

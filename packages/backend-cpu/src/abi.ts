@@ -16,6 +16,7 @@ export const op = {
   selectLse: 11,
   selectScores: 12,
   selectChoose: 13,
+  attendListed: 14,
 } as const;
 
 export type OpNumber = (typeof op)[keyof typeof op];
@@ -31,6 +32,8 @@ export const K_SLAB = 512;
 export const SLAB_GROUP = 4;
 /** Windows that `selectBlocks` scores at once (`kernels/select-blocks.ts`). */
 export const WINDOW_CHUNK = 64;
+/** Listed tokens that `attendListed` gathers at once (`kernels/attend-listed.ts`). */
+export const LISTED_KEYS = 64;
 
 /** Bytes 0 … RESERVED of the memory: control words and the arguments of the running op; the heap follows. */
 export const CONTROL = 1024;

@@ -71,6 +71,18 @@ describe("the embedded model", () => {
     }, 300_000);
   }
 
+  it("finds the tokens of a text as likely as on the CPU", async () => {
+    const scores = async (backend: ModelBackend) => {
+      const model = await loadModel("embedded", { backend, contextLength: 256, chunk: 128, sparse: few });
+      const { logProbs } = await model.score(model.promptIds(text).slice(0, 250), { attention: "sparse" });
+      await model.close();
+      await backend.close();
+      return logProbs;
+    };
+    const [expected, actual] = [await scores(await cpuBackend()), await scores(await webgpuBackend({ activation: "f32" }))];
+    expected.forEach((value, position) => expect(Math.abs((actual[position] ?? NaN) - value), `position ${position}`).toBeLessThan(1e-3));
+  }, 120_000);
+
   it("is loaded, used and closed 20 times without a byte left", async () => {
     const { device, live, close } = await openCountingDevice();
     const backend = await webgpuBackend({ device });

@@ -1,4 +1,4 @@
-/** The two loops that every reference step is made of. */
+/** The two loops that every reference step is made of, and likelihoods, too. */
 
 /** Σ a[aFrom + i] · b[bFrom + i] for i < length, in float64. */
 export function dot(a: Float32Array, aFrom: number, b: Float32Array, bFrom: number, length: number): number {
@@ -7,8 +7,8 @@ export function dot(a: Float32Array, aFrom: number, b: Float32Array, bFrom: numb
   return sum;
 }
 
-/** log Σ exp(values[i]) for i < count, without overflow; −Infinity when count is 0. */
-export function logSumExp(values: Float64Array, count: number): number {
+/** log Σ exp(values[i]) for i < count (all when absent), without overflow; −Infinity when count is 0. */
+export function logSumExp(values: Float32Array | Float64Array, count = values.length): number {
   let largest = -Infinity;
   for (let i = 0; i < count; i++) largest = Math.max(largest, values[i] as number);
   if (largest === -Infinity) return -Infinity;

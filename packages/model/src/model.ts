@@ -1,11 +1,16 @@
+import type { AttentionMode } from "@infllm/attention";
+import type { AttentionMethod } from "@infllm/attention/methods";
 import type { Backend } from "@infllm/tensor";
-import { UsageError } from "@infllm/tensor";
+import { ConfigError, UsageError } from "@infllm/tensor";
 import type { ModelConfig } from "./config/model-config.ts";
 import type { Network } from "./forward/forward.ts";
 import { generateText } from "./generate/generate.ts";
 import { resolveOptions } from "./generate/options.ts";
 import type { GenerateOptions, SamplingDefaults } from "./generate/options.ts";
 import { Runner } from "./generate/runner.ts";
+import type { LogitRows } from "./generate/runner.ts";
+import { scoreRows, scoreTokens } from "./generate/score.ts";
+import type { ScoreOptions, Scoring, TokenScores } from "./generate/score.ts";
 import { readSelection } from "./generate/selection.ts";
 import type { Selection } from "./generate/selection.ts";
 import type { ModelDescription } from "./load/describe.ts";
@@ -23,11 +28,15 @@ export interface ModelParts {
   readonly network: Network;
   readonly contextLength: number;
   readonly chunk: number;
+  readonly method: AttentionMethod | undefined;
   readonly eosIds: readonly number[];
   readonly sampling: SamplingDefaults;
   /** Releases everything that the network holds. */
   release(): void;
 }
+
+/** What every pass over the cache gets. */
+type Shared = Pick<Scoring, "runner" | "sparse" | "contextLength" | "vocabulary" | "reuse">;
 
 /** A model on a backend, with one KV cache. Made by `loadModel`; runs one generation at a time. */
 export class Model {
@@ -84,10 +93,26 @@ export class Model {
     const owner = {};
     return {
       generate: (prompt, options = {}) => this.#generate(prompt, options, owner),
+      score: (ids, options = {}) => scoreTokens(ids, this.#scoreRows(ids, options, owner)),
       reset: () => {
         if (this.#owner === owner) this.#owner = undefined;
       },
     };
+  }
+
+  /**
+   * How likely the model finds each token of a text, in one pass: perplexity, likelihoods of answers.
+   *
+   * @throws ConfigError (options, empty text), ShapeError (longer than the context), UsageError (closed or busy),
+   *   whatever `signal` was aborted with
+   */
+  async score(ids: readonly number[], options: ScoreOptions = {}): Promise<TokenScores> {
+    return scoreTokens(ids, this.scoreRows(ids, options));
+  }
+
+  /** The logits behind `score`, a few positions at a time, so that memory stays bounded at any length. */
+  scoreRows(ids: readonly number[], options: ScoreOptions = {}): AsyncGenerator<LogitRows, void, undefined> {
+    return this.#scoreRows(ids, options, undefined);
   }
 
   /** Token ids of a prompt, as `generate` would process it. */
@@ -122,29 +147,46 @@ export class Model {
 
   async *#generate(prompt: Prompt, options: GenerateOptions, owner: object | undefined) {
     this.#requireOpen();
+    options.signal?.throwIfAborted();
+    const { tokenizer, sampling, eosIds } = this.#parts;
+    const resolved = resolveOptions({ ...options, attention: this.#attention(options.attention) }, sampling);
+    yield* this.#alone(owner, (shared) =>
+      generateText({ ...shared, tokenizer, eosIds, ids: this.promptIds(prompt, options.template), options: resolved, hooks: options }),
+    );
+  }
+
+  async *#scoreRows(ids: readonly number[], options: ScoreOptions, owner: object | undefined) {
+    this.#requireOpen();
+    options.signal?.throwIfAborted();
+    const { attention } = resolveOptions({ attention: this.#attention(options.attention) });
+    yield* this.#alone(owner, (shared) => scoreRows({ ...shared, ids, options, attention }));
+  }
+
+  /** Runs one pass over the cache at a time, which from then on is `owner`'s. */
+  async *#alone<T>(owner: object | undefined, run: (shared: Shared) => AsyncGenerator<T, void, undefined>) {
+    this.#requireOpen();
     if (this.#busy) throw new UsageError("This model is generating already; wait for the end, or load another one.");
     this.#busy = true;
     try {
-      const { tokenizer, sampling, contextLength, eosIds, network } = this.#parts;
-      options.signal?.throwIfAborted();
-      const resolved = resolveOptions(options, sampling);
-      const reuse = owner !== undefined && this.#owner === owner;
+      const { contextLength, network, method } = this.#parts;
+      const reuse = owner !== undefined && this.#owner === owner && method?.model.everyQuery !== true;
       this.#owner = owner;
-      yield* generateText({
-        runner: this.#runner,
-        tokenizer,
-        sparse: network.cache.shape.sparse,
-        contextLength,
-        vocabulary: this.config.vocabulary,
-        eosIds,
-        ids: this.promptIds(prompt, options.template),
-        options: resolved,
-        hooks: options,
-        reuse,
-      });
+      const { vocabulary } = this.config;
+      yield* run({ runner: this.#runner, sparse: network.cache.shape.sparse, contextLength, vocabulary, reuse });
     } finally {
       this.#busy = false;
     }
+  }
+
+  /** What was asked for; under a method, what it needs. @throws ConfigError when these differ */
+  #attention(asked: AttentionMode | undefined): AttentionMode | undefined {
+    const { method } = this.#parts;
+    if (method === undefined) return asked;
+    if (asked === undefined || asked === method.model.attention) return method.model.attention;
+    throw new ConfigError(
+      `attention ${JSON.stringify(asked)} was asked for, but this model was loaded with the method ${method.name}, which decides itself. ` +
+        "Leave the option out, or load the model without a method.",
+    );
   }
 
   #requireOpen(): void {
@@ -158,6 +200,8 @@ export class Model {
  */
 export interface Session {
   generate(prompt: Prompt, options?: GenerateOptions): AsyncGenerator<string, void, undefined>;
+  /** As `Model.score`; tokens before the first wanted position are not processed again. */
+  score(ids: readonly number[], options?: ScoreOptions): Promise<TokenScores>;
   /** Forgets the cached tokens. */
   reset(): void;
 }

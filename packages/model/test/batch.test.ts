@@ -24,7 +24,7 @@ async function openNetwork(rows: number) {
   const rope = ropeTable(config.rope, 64);
   const frequencies = backend.allocate("f32", [rope.frequencies.length]);
   backend.write(frequencies, rope.frequencies);
-  return { backend, config, weights, cache, activations, frequencies, amplitude: rope.amplitude };
+  return { backend, config, weights, cache, activations, frequencies, amplitude: rope.amplitude, everyQuery: false };
 }
 
 describe("several sequences in one pass", () => {

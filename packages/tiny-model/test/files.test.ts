@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { describe, expect, it } from "vitest";
 import { tinyModel } from "../src/index.ts";
+import { tinyModelShort } from "../src/short.ts";
 
 describe("the embedded model's files", () => {
   it("lists every shipped file with its size", async () => {
@@ -25,6 +26,14 @@ describe("the embedded model's files", () => {
   it("holds the weights that the reference was made from", async () => {
     const bytes = await tinyModel.read("model.safetensors", 0, await tinyModel.size("model.safetensors"));
     expect(createHash("sha256").update(bytes).digest("hex")).toBe("ea0278871cdcf3a33edea2f110cb68840400383b723c85f0ac413ad7759774ee");
+  });
+
+  it("holds the weights of the first stage of training beside them, with the same other files", async () => {
+    expect(tinyModelShort.list()).toEqual(tinyModel.list());
+    const bytes = await tinyModelShort.read("model.safetensors", 0, await tinyModelShort.size("model.safetensors"));
+    expect(createHash("sha256").update(bytes).digest("hex")).toBe("3f5dba9c30be779c7cae0d03db7024573328d201457bbcdd7dac3481f7bc2d21");
+    expect(tinyModelShort.url("tokenizer.json")).toEqual(tinyModel.url("tokenizer.json"));
+    await expect(tinyModelShort.read("model.bin", 0, 1)).rejects.toThrow(/"embedded-short" has no file "model.bin"/);
   });
 
   it("refuses unknown files and ranges outside a file", async () => {

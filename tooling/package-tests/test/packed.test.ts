@@ -51,6 +51,20 @@ test("infllm works from its tarball", { timeout: 240_000 }, async () => {
   expect(wrong.stderr).toContain("many");
 });
 
+test("infllm-bench works from its tarball", { timeout: 240_000 }, async () => {
+  const folder = await installed(await pack(withDependencies("@infllm/bench"), await emptyFolder()));
+  const bench = (...args: string[]) => command(join(folder, "node_modules/.bin/infllm-bench"), args, folder);
+
+  const needle = await bench("needle", "--lengths", "256", "--methods", "full");
+  expect(needle).toMatchObject({ code: 0, stderr: "" });
+  const fixture = await bench("longbench", "--tasks", "passage_count", "--methods", "full", "--samples", "1", "--lengths", "512", "--max-answer", "4");
+  expect(fixture).toMatchObject({ code: 0, stderr: "" });
+  const apart = await bench("e2e", "--engines", "infllm", "--lengths", "64", "--decode", "2");
+  expect(apart).toMatchObject({ code: 0, stderr: "" });
+  expect(await bench("e2e", "--lengths", "64")).toMatchObject({ code: 1, stderr: expect.stringContaining("npm install node-llama-cpp") as unknown });
+  expect(await bench("report")).toMatchObject({ code: 0, stdout: "wrote report.html and report.md\n" });
+});
+
 test.each([...publishedPackages().keys()])("%s is packed as publint wants it", { timeout: 120_000 }, async (name) => {
   const [tarball = ""] = await pack([name], await emptyFolder());
   const folder = await emptyFolder();

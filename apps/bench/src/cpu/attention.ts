@@ -5,8 +5,8 @@ import { mustAgree } from "../check.ts";
 import { measure } from "../measure.ts";
 import { rate } from "../report.ts";
 import type { Result } from "../report.ts";
-import { attentionLayer } from "./attention-layer.ts";
-import type { AttentionLayer, LayerSize } from "./attention-layer.ts";
+import { attentionLayer } from "../kernels/attention-layer.ts";
+import type { AttentionLayer, LayerSize } from "../kernels/attention-layer.ts";
 
 const size: LayerSize = { heads: 16, kvHeads: 1, headDim: 64, length: 8192, rows: 64 };
 /** What the plain reference computes in a second or so. */

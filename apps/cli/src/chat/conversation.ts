@@ -1,10 +1,8 @@
 /** The turns of a chat, and the commands that start with a slash. */
 import type { AttentionMode } from "@infllm/attention";
+import { count, type Io, Progress } from "@infllm/command";
 import type { ChatMessage, GenerateStats, Model, Session } from "@infllm/model";
-import type { Io } from "../io.ts";
-import { Progress } from "../terminal/progress.ts";
 import { describeStats } from "../terminal/stats.ts";
-import { count } from "../terminal/text.ts";
 
 export interface ChatOptions {
   readonly system?: string;

@@ -1,17 +1,29 @@
 import { attend, type AttendResult, type AttentionMode } from "@infllm/attention";
 import { sparseConfigFromHf, sparseConfigToHf, type SparseConfig } from "@infllm/block-selection";
+import {
+  assertWritable,
+  backendOption,
+  BadUsageError,
+  breathe,
+  duration,
+  integerList,
+  type Io,
+  jsonOption,
+  largestLength,
+  openBackend,
+  Progress,
+  readText,
+  type RegisterCommand,
+  table,
+  threadsOption,
+  throwIfInterrupted,
+  usageErrors,
+  writeBytes,
+} from "@infllm/command";
 import { fileSource } from "@infllm/model";
 import { FormatError, formatShape, hostTensor, openSafetensors, writeSafetensors, type HostTensor } from "@infllm/tensor";
 import { Option } from "commander";
 import { readLayerInputs, type LayerInputs } from "../attention/inputs.ts";
-import { openBackend } from "../backends.ts";
-import { BadUsageError, usageErrors } from "../exit-codes.ts";
-import { assertWritable, readText, writeBytes } from "../files.ts";
-import { breathe, throwIfInterrupted, type Io } from "../io.ts";
-import { backendOption, integerList, jsonOption, largestLength, threadsOption } from "../options.ts";
-import type { RegisterCommand } from "../program.ts";
-import { Progress } from "../terminal/progress.ts";
-import { duration, table } from "../terminal/text.ts";
 
 interface Options {
   readonly inputs: string;

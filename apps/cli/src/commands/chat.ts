@@ -1,13 +1,22 @@
 import type { AttentionMode } from "@infllm/attention";
+import {
+  addSparseOptions,
+  backendOption,
+  count,
+  decimal,
+  integer,
+  type Io,
+  largestLength,
+  modelOption,
+  type RegisterCommand,
+  type SparseOptions,
+  sparseOverrides,
+  threadsOption,
+  useModel,
+} from "@infllm/command";
 import { Option } from "commander";
 import { Conversation } from "../chat/conversation.ts";
-import type { Io } from "../io.ts";
-import { backendOption, decimal, integer, largestLength, modelOption, threadsOption } from "../options.ts";
-import type { RegisterCommand } from "../program.ts";
-import { addSparseOptions, sparseOverrides, type SparseOptions } from "../sparse-options.ts";
 import { lineReader } from "../terminal/lines.ts";
-import { count } from "../terminal/text.ts";
-import { useModel } from "../use-model.ts";
 
 interface Options extends SparseOptions {
   readonly model: string;

@@ -1,11 +1,7 @@
+import { type Io, jsonOption, Progress, type RegisterCommand, showLoading } from "@infllm/command";
 import { convertModel, convertTypes, type ConvertType } from "@infllm/model";
 import { formatBytes } from "@infllm/tensor";
 import { Option } from "commander";
-import type { Io } from "../io.ts";
-import { jsonOption } from "../options.ts";
-import type { RegisterCommand } from "../program.ts";
-import { Progress } from "../terminal/progress.ts";
-import { showLoading } from "../use-model.ts";
 
 interface Options {
   readonly to: "gguf" | "safetensors";

@@ -1,16 +1,23 @@
+import {
+  backendOption,
+  count,
+  decimal,
+  integer,
+  type Io,
+  jsonOption,
+  Progress,
+  type RegisterCommand,
+  threadsOption,
+  usageErrors,
+  useModel,
+  wrap,
+} from "@infllm/command";
 import { demoText, hideFact } from "@infllm/demo-text";
 import type { Model } from "@infllm/model";
 import { InvalidArgumentError, Option } from "commander";
 import { answerTokens, ask, timedTokens, warmUp, type Answer } from "../demo/ask.ts";
-import { usageErrors } from "../exit-codes.ts";
 import { describeReport, report } from "../demo/report.ts";
-import type { Io } from "../io.ts";
-import { backendOption, decimal, integer, jsonOption, threadsOption } from "../options.ts";
-import type { RegisterCommand } from "../program.ts";
 import { showsUnicode } from "../terminal/block-map.ts";
-import { Progress } from "../terminal/progress.ts";
-import { count, wrap } from "../terminal/text.ts";
-import { useModel } from "../use-model.ts";
 
 interface Options {
   readonly tokens: number;

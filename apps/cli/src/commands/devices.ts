@@ -1,12 +1,17 @@
 import { availableParallelism, totalmem } from "node:os";
+import {
+  attentionPaths,
+  type BackendReport,
+  describePaths,
+  type Hardware,
+  type Io,
+  jsonOption,
+  probeBackends,
+  type RegisterCommand,
+  wrap,
+} from "@infllm/command";
 import { inspectModel } from "@infllm/model";
 import { formatBytes } from "@infllm/tensor";
-import { attentionPaths, describePaths } from "../attention/paths.ts";
-import { probeBackends, type BackendReport, type Hardware } from "../backends.ts";
-import type { Io } from "../io.ts";
-import { jsonOption } from "../options.ts";
-import type { RegisterCommand } from "../program.ts";
-import { wrap } from "../terminal/text.ts";
 
 export const devices: RegisterCommand = (program, io) => {
   program

@@ -1,17 +1,28 @@
 import type { AttentionMode } from "@infllm/attention";
+import {
+  addSparseOptions,
+  backendOption,
+  BadUsageError,
+  count,
+  decimal,
+  integer,
+  type Io,
+  jsonOption,
+  largestLength,
+  modelOption,
+  Progress,
+  readAll,
+  readText,
+  type RegisterCommand,
+  type SparseOptions,
+  sparseOverrides,
+  threadsOption,
+  useModel,
+} from "@infllm/command";
 import type { GenerateStats, Model, Prompt } from "@infllm/model";
 import { ShapeError } from "@infllm/tensor";
 import { Option } from "commander";
-import { BadUsageError } from "../exit-codes.ts";
-import { readText } from "../files.ts";
-import { readAll, type Io } from "../io.ts";
-import { backendOption, decimal, integer, jsonOption, largestLength, modelOption, threadsOption } from "../options.ts";
-import type { RegisterCommand } from "../program.ts";
-import { addSparseOptions, sparseOverrides, type SparseOptions } from "../sparse-options.ts";
-import { Progress } from "../terminal/progress.ts";
 import { describeStats } from "../terminal/stats.ts";
-import { count } from "../terminal/text.ts";
-import { useModel } from "../use-model.ts";
 
 interface Options extends SparseOptions {
   readonly model: string;

@@ -1,4 +1,4 @@
-import type { RegisterCommand } from "../program.ts";
+import type { RegisterCommand } from "@infllm/command";
 import { attention } from "./attention.ts";
 import { chat } from "./chat.ts";
 import { convert } from "./convert.ts";

@@ -1,16 +1,24 @@
 import { blockBudget, localBlocks, type SparseConfig } from "@infllm/block-selection";
+import {
+  attentionPaths,
+  backendOption,
+  count,
+  integerList,
+  type Io,
+  jsonOption,
+  largestLength,
+  type ModelBackend,
+  openBackend,
+  Progress,
+  type RegisterCommand,
+  showLoading,
+  table,
+  wrap,
+} from "@infllm/command";
 import { inspectModel, type ModelDescription, type ModelMemory } from "@infllm/model";
 import type { PathReport } from "@infllm/backend-cuda";
 import { formatBytes } from "@infllm/tensor";
 import { Option } from "commander";
-import { attentionPaths } from "../attention/paths.ts";
-import { openBackend, type ModelBackend } from "../backends.ts";
-import type { Io } from "../io.ts";
-import { backendOption, integerList, jsonOption, largestLength } from "../options.ts";
-import type { RegisterCommand } from "../program.ts";
-import { Progress } from "../terminal/progress.ts";
-import { count, table, wrap } from "../terminal/text.ts";
-import { showLoading } from "../use-model.ts";
 
 interface Options {
   readonly context?: readonly number[];

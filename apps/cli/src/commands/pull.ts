@@ -1,10 +1,6 @@
+import { BadUsageError, type Io, jsonOption, Progress, type RegisterCommand } from "@infllm/command";
 import { pullModel } from "@infllm/model";
 import { ConfigError, formatBytes } from "@infllm/tensor";
-import { BadUsageError } from "../exit-codes.ts";
-import type { Io } from "../io.ts";
-import { jsonOption } from "../options.ts";
-import type { RegisterCommand } from "../program.ts";
-import { Progress } from "../terminal/progress.ts";
 
 interface Options {
   readonly cacheDir?: string;

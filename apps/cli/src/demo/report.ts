@@ -1,9 +1,9 @@
 /** What `infllm demo` found, as data and for people. */
+import { duration, rate, table, wrap } from "@infllm/command";
 import type { HiddenFact } from "@infllm/demo-text";
 import type { Model } from "@infllm/model";
 import { formatBytes } from "@infllm/tensor";
 import { drawBlocks } from "../terminal/block-map.ts";
-import { duration, rate, table, wrap } from "../terminal/text.ts";
 import type { Answer } from "./ask.ts";
 
 export interface DemoRun {

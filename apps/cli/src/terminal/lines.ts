@@ -1,5 +1,5 @@
 import { createInterface } from "node:readline";
-import type { Io } from "../io.ts";
+import type { Io } from "@infllm/command";
 
 /** Lines from a person at a terminal, or from a pipe. */
 export interface LineReader {

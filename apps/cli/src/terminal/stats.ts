@@ -1,5 +1,5 @@
+import { count, duration, rate, table } from "@infllm/command";
 import type { GenerateStats } from "@infllm/model";
-import { count, duration, rate, table } from "./text.ts";
 
 /** Lengths and speeds of one answer, for people. */
 export function describeStats(stats: GenerateStats): string {

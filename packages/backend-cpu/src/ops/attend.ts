@@ -65,7 +65,7 @@ function splitsOf(group: number, tokens: number, tasks: number, threads: number)
 }
 
 /** Scratch of one tile, as `kernels/attend-tile.ts` lays it out. */
-function scratchBytes(rows: number, headDim: number, blockSize: number, widens: boolean): number {
+export function scratchBytes(rows: number, headDim: number, blockSize: number, widens: boolean): number {
   const [d8, keys8] = [roundUp8(headDim), roundUp8(blockSize)];
   const tile = rows * (2 * d8 + keys8) + 2 * roundUp8(rows);
   const page = widens ? keys8 * headDim + blockSize * d8 : 0;

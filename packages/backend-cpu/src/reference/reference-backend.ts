@@ -9,6 +9,7 @@ import type { AttentionBackend, AttentionOps } from "@infllm/attention";
 import { appendKv } from "./append-kv.ts";
 import { attendBlocks } from "./attend-blocks.ts";
 import { attendDense } from "./attend-dense.ts";
+import { attendListed } from "./attend-listed.ts";
 import { capabilities } from "./capabilities.ts";
 import { ownTensor } from "./checks.ts";
 import { compressKeys } from "./compress-keys.ts";
@@ -91,6 +92,13 @@ export function referenceBackend(options: ReferenceOptions = {}): ReferenceBacke
     neural,
     selection,
     attention,
+    host: {
+      readNow(tensor) {
+        useNow("readNow");
+        return ownTensor("readNow: tensor", tensor).toHost();
+      },
+      attendListed: op(attendListed),
+    },
     allocate(dtype: DType, shape: readonly number[]): DeviceTensor {
       use();
       return ReferenceTensor.allocate(memory, dtype, shape);

@@ -6,6 +6,7 @@ import type { AttentionBackend, AttentionOps } from "@infllm/attention";
 import { appendKv } from "../ops/append-kv.ts";
 import { attendBlocks, attendDense } from "../ops/attend.ts";
 import { ownTensor } from "../ops/checks.ts";
+import { attendListed } from "../ops/attend-listed.ts";
 import { compressKeys } from "../ops/compress-keys.ts";
 import { embed } from "../ops/embed.ts";
 import { linear } from "../ops/linear.ts";
@@ -59,6 +60,13 @@ export function wasmBackend(machine: Machine, capabilities: Capabilities): CpuBa
     neural,
     selection,
     attention,
+    host: {
+      readNow(tensor) {
+        queue.useNow("readNow");
+        return ownTensor(machine, "readNow: tensor", tensor).toHost();
+      },
+      attendListed: bind(attendListed),
+    },
     allocate(dtype: DType, shape: readonly number[]): DeviceTensor {
       machine.use();
       return CpuTensor.allocate(machine.memory, dtype, shape);

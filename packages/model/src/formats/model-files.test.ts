@@ -82,6 +82,13 @@ describe("opening a model", () => {
     await expect(files.open("package.json")).rejects.toThrow(NotAvailableError);
   });
 
+  it("that is embedded has its short-trained form under another name", async () => {
+    const [long, short] = [await openModelFiles("embedded"), await openModelFiles("embedded-short")];
+    expect(await short.list()).toEqual(await long.list());
+    const head = async (files: typeof long) => (await files.open("model.safetensors")).read(4096, 8192);
+    expect(await head(short)).not.toEqual(await head(long));
+  });
+
   it("that is embedded names the package when it is missing", async () => {
     vi.doMock("@infllm/tiny-model", () => {
       throw new Error("not installed");

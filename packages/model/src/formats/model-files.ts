@@ -44,12 +44,12 @@ export interface ModelFilesOptions {
 
 /**
  * Opens a model by name: a folder, a `.gguf` or `.safetensors` file, `hf:org/name[/file.gguf | :quantisation][@revision]`,
- * the URL of a `.gguf` file, or `embedded`.
+ * the URL of a `.gguf` file, or `embedded` (`embedded-short`: the same network, trained on 2048 tokens only).
  * @throws NotAvailableError (nothing there, a missing package), ConfigError (an impossible name), UnsupportedError (another kind of file)
  */
 export async function openModelFiles(source: string, options: ModelFilesOptions = {}): Promise<ModelFiles> {
   if (source === "") throw new ConfigError("The model's name is empty; give a folder, a .gguf or .safetensors file, hf:org/name or embedded.");
-  if (source === "embedded") return embeddedFiles(options);
+  if (source === "embedded" || source === "embedded-short") return embeddedFiles(source, options);
   if (source.startsWith("hf:")) return hubFiles(source, options);
   if (/^https?:\/\//.test(source)) return urlFiles(source, options);
   return diskFiles(source);
@@ -85,29 +85,33 @@ async function urlFiles(url: string, options: ModelFilesOptions): Promise<ModelF
   };
 }
 
-async function embeddedFiles({ signal, onProgress }: ModelFilesOptions): Promise<ModelFiles> {
-  const { tinyModel } = await import("@infllm/tiny-model").catch((cause: unknown) => {
-    throw new NotAvailableError(
-      'The model "embedded" is the package @infllm/tiny-model, which cannot be loaded. Run: npm install @infllm/tiny-model',
-      { cause },
-    );
-  });
+async function embeddedFiles(name: "embedded" | "embedded-short", { signal, onProgress }: ModelFilesOptions): Promise<ModelFiles> {
+  const loaded = name === "embedded" ? import("@infllm/tiny-model") : import("@infllm/tiny-model/short");
+  const files = await loaded.then(
+    (module) => ("tinyModel" in module ? module.tinyModel : module.tinyModelShort),
+    (cause: unknown) => {
+      throw new NotAvailableError(
+        `The model "${name}" is in the package @infllm/tiny-model, which cannot be loaded. Run: npm install @infllm/tiny-model`,
+        { cause },
+      );
+    },
+  );
   return {
-    name: tinyModel.name,
-    list: async () => tinyModel.list(),
+    name: files.name,
+    list: async () => files.list(),
     async open(path) {
-      assertListed(tinyModel.name, tinyModel.list(), path);
-      const url = tinyModel.url(path);
+      assertListed(files.name, files.list(), path);
+      const url = files.url(path);
       if (url.protocol !== "file:") {
         const report = (loaded: number, total: number): void => onProgress?.({ file: path, loaded, total });
         return fetchedSource(url.href, { signal, onProgress: report });
       }
-      const source = { name: `embedded ${path}`, size: await tinyModel.size(path) };
+      const source = { name: `${name} ${path}`, size: await files.size(path) };
       return {
         ...source,
         async read(from, to) {
           assertRange(source, from, to);
-          return tinyModel.read(path, from, to);
+          return files.read(path, from, to);
         },
         async close() {},
       };

@@ -17,6 +17,8 @@ export interface Network {
   /** f32 `[headDim / 2]` */
   readonly frequencies: DeviceTensor;
   readonly amplitude: number;
+  /** The last layer attends for rows without logits, too: what the attention method keeps depends on every query. */
+  readonly everyQuery: boolean;
 }
 
 export interface Pass {
@@ -27,11 +29,20 @@ export interface Pass {
   readonly positions: DeviceTensor;
   readonly sparse: boolean;
   /** Rows whose logits are wanted, `[from, to)` among the batch's; none while a prompt is not complete. */
-  readonly logitRows?: readonly [from: number, to: number];
+  readonly logitRows?: Rows;
 }
+
+/** Rows `[from, to)`. */
+export type Rows = readonly [from: number, to: number];
 
 /** Enqueues one pass; logits go to the first rows of their buffer. */
 export function forward(network: Network, pass: Pass): void {
+  forwardLayers(network, pass, pass.logitRows !== undefined);
+  if (pass.logitRows !== undefined) projectRows(network, pass.logitRows, network.activations.logits);
+}
+
+/** All layers; when `complete`, the stream then holds what `projectRows` turns into logits. */
+export function forwardLayers(network: Network, pass: Pass, complete: boolean): void {
   const { backend, config, weights, activations } = network;
   const { ids = activations.ids } = pass;
   const { rows } = pass.batch;
@@ -47,14 +58,13 @@ export function forward(network: Network, pass: Pass): void {
     const last = index === weights.layers.length - 1;
     projectQkv(network, layer, pass, index > 0);
     // Nothing reads what the last layer makes of rows without logits; only its keys and values are needed.
-    if (last && pass.logitRows === undefined) {
+    if (last && !complete && !network.everyQuery) {
       cacheOnly(network, index, pass);
       return;
     }
     attend(network, layer, index, pass);
     feedForward(network, layer, rows);
   }
-  if (pass.logitRows !== undefined) project(network, pass.logitRows);
 }
 
 /** Norm, q k v, RoPE; adds the delta of the layer before, unless this is the first. */
@@ -103,15 +113,15 @@ function feedForward(network: Network, layer: LayerWeights, rows: number): void 
   linear(network, layer.down, activations.gated, activations.delta, rows);
 }
 
-/** Final norm and output matrix of the wanted rows. */
-function project(network: Network, [from, to]: readonly [number, number]): void {
+/** Final norm and output matrix of rows that no call before it had, to the first rows of `logits`. */
+export function projectRows(network: Network, [from, to]: Rows, logits: DeviceTensor): void {
   const { backend, weights, activations } = network;
   const wanted = { rows: [0, to - from] } as const;
   addAndNorm(network, weights.finalNorm, [from, to], true, activations.normed);
   backend.neural.linear({
     x: activations.normed.view(wanted),
     weight: weights.output,
-    out: activations.logits.view(wanted),
+    out: logits.view(wanted),
   });
 }
 
@@ -119,7 +129,7 @@ function project(network: Network, [from, to]: readonly [number, number]): void 
 function addAndNorm(
   network: Network,
   weight: DeviceTensor,
-  rows: readonly [from: number, to: number],
+  rows: Rows,
   addDelta: boolean,
   out: DeviceTensor,
 ): void {

@@ -1,20 +1,19 @@
 import { attendsSparsely } from "@infllm/attention";
 import { blockBudget } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
-import { ConfigError, InfllmError, ShapeError, random } from "@infllm/tensor";
+import { InfllmError, random } from "@infllm/tensor";
 import { TextStream } from "../tokenizer/text-stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
 import type { GenerateOptions, GenerateStats, ResolvedOptions, StopReason } from "./options.ts";
+import { checkAttention, checkPrompt } from "./prompt-checks.ts";
+import type { PromptLimits } from "./prompt-checks.ts";
 import type { Draw, Runner } from "./runner.ts";
 import { StopStrings } from "./stop-strings.ts";
 
-export interface Generation {
+export interface Generation extends PromptLimits {
   readonly runner: Runner;
   readonly tokenizer: Tokenizer;
   readonly sparse: SparseConfig | undefined;
-  readonly contextLength: number;
-  /** Token ids are below this. */
-  readonly vocabulary: number;
   readonly eosIds: readonly number[];
   readonly ids: readonly number[];
   readonly options: ResolvedOptions;
@@ -29,7 +28,8 @@ const BELOW_ONE = 1 - 2 ** -24;
 /** Streams the answer to a prompt. @throws ConfigError (empty prompt), ShapeError (prompt longer than the context) */
 export async function* generateText(generation: Generation): AsyncGenerator<string, void, undefined> {
   const { runner, ids, options, hooks, reuse } = generation;
-  checkPrompt(generation);
+  checkPrompt(ids, generation);
+  checkAttention(options.attention, generation.sparse);
   const draws = drawer(options);
   const cachedTokens = reuse ? runner.reusable(ids) : 0;
   const text = new TextStream(generation.tokenizer);
@@ -85,28 +85,6 @@ export async function* generateText(generation: Generation): AsyncGenerator<stri
 function enqueueSteps({ runner, options, contextLength, sparse }: Generation, generated: number, draws: () => Draw): void {
   while (runner.ahead < runner.mostAhead && generated + runner.ahead < options.maxTokens && runner.length + runner.ahead < contextLength) {
     runner.enqueue(attendsSparsely(options.attention, runner.length + runner.ahead + 1, sparse), draws());
-  }
-}
-
-function checkPrompt(generation: Generation): void {
-  const { ids, contextLength, options, sparse, vocabulary } = generation;
-  if (ids.length === 0) {
-    throw new ConfigError("The prompt has no tokens; generation needs at least one. Pass a prompt that is not empty.");
-  }
-  if (ids.length > contextLength) {
-    throw new ShapeError(
-      `The prompt has ${ids.length} tokens, but the context holds ${contextLength}. ` +
-        "Shorten it, or load the model with a larger contextLength.",
-    );
-  }
-  const wrong = ids.find((id) => !Number.isInteger(id) || id < 0 || id >= vocabulary);
-  if (wrong !== undefined) {
-    throw new ConfigError(`The prompt has the token id ${wrong}; the model has ids from 0 to ${vocabulary - 1}.`);
-  }
-  if (options.attention === "sparse" && sparse === undefined) {
-    throw new ConfigError(
-      'attention "sparse" was asked for, but this model has no sparse_config. Load it with one (option `sparse`), or use "auto".',
-    );
   }
 }
 

@@ -51,7 +51,7 @@ export interface GenerateStats {
   readonly decodeSeconds: number;
   /** Whether the last query attended sparsely. */
   readonly sparse: boolean;
-  /** Tokens that the last query attended to. */
+  /** Tokens that the last query attended to; under an attention method of its own, those it could choose from. */
   readonly visibleTokens: number;
   /** End token, stop string, `maxTokens`, or the end of the context. */
   readonly stopReason: StopReason;

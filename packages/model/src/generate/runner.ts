@@ -1,9 +1,9 @@
 import { BatchState } from "@infllm/attention";
 import type { CachedSequence } from "@infllm/attention";
 import { UsageError } from "@infllm/tensor";
-import type { RecordedStep } from "@infllm/tensor";
-import { forward } from "../forward/forward.ts";
-import type { Network } from "../forward/forward.ts";
+import type { HostArray, RecordedStep } from "@infllm/tensor";
+import { forward, forwardLayers, projectRows } from "../forward/forward.ts";
+import type { Network, Rows } from "../forward/forward.ts";
 import { yieldToEvents } from "./yield.ts";
 
 /** How the next token is drawn: see `SampleArgs` of the backend contract. */
@@ -24,6 +24,23 @@ export interface PrefillArgs {
   readonly onChunk?: ((processed: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
+
+export interface ScoreArgs extends Omit<PrefillArgs, "draw"> {
+  /** Ascending; the positions whose logits are wanted. */
+  readonly positions: readonly number[];
+}
+
+/** Logits of neighbouring positions. */
+export interface LogitRows {
+  /** Position of the first row. */
+  readonly first: number;
+  readonly count: number;
+  /** f32 `[count, vocabulary]` */
+  readonly logits: Float32Array;
+}
+
+/** Rows of logits that are made at a time. */
+const LOGIT_ROWS = 64;
 
 /** What the last query of the last step saw. */
 export interface LastQuery {
@@ -122,6 +139,41 @@ export class Runner {
     return token;
   }
 
+  /** Processes a text and gives the logits of the wanted positions, at most `LOGIT_ROWS` at a time. */
+  async *score({ ids, sparse, positions, reuse, onChunk, signal }: ScoreArgs): AsyncGenerator<LogitRows, void, undefined> {
+    const { backend, config } = this.#network;
+    this.settle();
+    this.#overwritten = false;
+    this.#truncate(reuse ? Math.min(this.reusable(ids), positions[0] ?? 0) : 0);
+    const start = this.#cached.length;
+    const logits = backend.allocate("f32", [Math.min(LOGIT_ROWS, this.chunk), config.vocabulary]);
+    try {
+      for (let from = start; from < ids.length; from += this.chunk) {
+        signal?.throwIfAborted();
+        const chunk = ids.slice(from, from + this.chunk);
+        const wanted = runs(positions, from, from + chunk.length);
+        await this.#guarded(async () => {
+          this.#append(chunk);
+          const { batch, positions: at } = this.#state;
+          this.#last = { row: chunk.length - 1, position: this.#cached.length - 1, sparse };
+          forwardLayers(this.#network, { batch, positions: at, sparse }, wanted.length > 0);
+          await backend.sync();
+        });
+        for (const [first, end] of wanted) {
+          const rows = await this.#guarded(async () => {
+            projectRows(this.#network, [first - from, end - from], logits);
+            return floats(await backend.read(logits.view({ rows: [0, end - first] })));
+          });
+          yield { first, count: end - first, logits: rows };
+        }
+        onChunk?.(from + chunk.length - start, ids.length - start);
+        await yieldToEvents();
+      }
+    } finally {
+      logits.release();
+    }
+  }
+
   /** Enqueues a step that appends the token drawn last, known or not, and draws the one after it. */
   enqueue(sparse: boolean, draw: Draw): void {
     const query = { row: 0, position: this.#sequence.length, sparse };
@@ -170,9 +222,7 @@ export class Runner {
   /** f32 `[vocabulary]`: logits of the last query. */
   async logits(): Promise<Float32Array> {
     this.restore();
-    const logits = await this.#network.backend.read(this.#network.activations.logits);
-    if (logits instanceof Float32Array) return logits;
-    throw new UsageError("The backend returned logits that are not f32.");
+    return floats(await this.#network.backend.read(this.#network.activations.logits));
   }
 
   release(): void {
@@ -244,7 +294,7 @@ export class Runner {
   }
 
   /** After an error nobody knows what the cache holds: the next prompt starts empty. */
-  async #guarded(step: () => Promise<number>): Promise<number> {
+  async #guarded<T>(step: () => Promise<T>): Promise<T> {
     try {
       return await step();
     } catch (error) {
@@ -253,4 +303,21 @@ export class Runner {
       throw error;
     }
   }
+}
+
+function floats(logits: HostArray): Float32Array {
+  if (logits instanceof Float32Array) return logits;
+  throw new UsageError("The backend returned logits that are not f32.");
+}
+
+/** Runs of neighbours among ascending positions in `[from, to)`, none longer than `LOGIT_ROWS`. */
+function runs(positions: readonly number[], from: number, to: number): Rows[] {
+  const found: [number, number][] = [];
+  for (const position of positions) {
+    if (position < from || position >= to) continue;
+    const last = found.at(-1);
+    if (last !== undefined && last[1] === position && position - last[0] < LOGIT_ROWS) last[1]++;
+    else found.push([position, position + 1]);
+  }
+  return found;
 }

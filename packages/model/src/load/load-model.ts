@@ -1,4 +1,6 @@
 import { KvCache } from "@infllm/attention";
+import { methodBackend } from "@infllm/attention/methods";
+import type { AttentionMethod } from "@infllm/attention/methods";
 import { sparseConfig } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
 import { ConfigError, FormatError } from "@infllm/tensor";
@@ -10,6 +12,7 @@ import type { ModelBackend } from "../forward/model-backend.ts";
 import type { ModelFiles, ModelFilesOptions } from "../formats/model-files.ts";
 import { Model } from "../model.ts";
 import { ropeTable } from "../rope/rope-table.ts";
+import { stretchedRope } from "../rope/stretched-rope.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { loadWeights } from "../weights/load-weights.ts";
 import { weightPlan } from "../weights/weight-plan.ts";
@@ -54,6 +57,8 @@ export interface LoadOptions extends SourceOptions {
   readonly weights?: WeightsOption | undefined;
   /** Prompt tokens processed at a time; the backend's `prefillRows` by default. */
   readonly chunk?: number | undefined;
+  /** Another attention than the model's own, to compare with: see `@infllm/attention/methods`. */
+  readonly method?: AttentionMethod | undefined;
 }
 
 /**
@@ -83,13 +88,16 @@ export async function inspectModel(source: string | ModelFiles, options: SourceO
   }
 }
 
-async function load(opened: OpenedModel, backend: ModelBackend, options: LoadOptions): Promise<Model> {
-  const { config } = opened;
-  requireHeadDim(backend, config.headDim);
-  const sparse = mergedSparse(config, options.sparse);
+async function load(opened: OpenedModel, plainBackend: ModelBackend, options: LoadOptions): Promise<Model> {
+  const needs = options.method?.model;
+  const config = { ...opened.config, rope: stretchedRope(opened.config.rope, needs?.yarn) };
+  requireHeadDim(plainBackend, config.headDim);
+  const sparse = mergedSparse(config, needs?.sparse === undefined ? options.sparse : { ...options.sparse, ...needs.sparse });
   const contextLength = options.contextLength ?? Math.min(config.trainedContext, DEFAULT_CONTEXT);
   requireContext(contextLength);
-  const chunk = chunkOf(options, chunkRows(backend, contextLength));
+  const rope = ropeTable(config.rope, contextLength);
+  const backend = options.method === undefined ? plainBackend : methodBackend(plainBackend, options.method, rope);
+  const chunk = needs?.wholePrompt ? contextLength : chunkOf(options, chunkRows(backend, contextLength));
   const plan = weightPlan(opened.weights, config, backend.capabilities.weights, options.weights ?? "stored");
   const cacheOptions = { contextLength, kvCache: options.kvCache, sparse };
   requireMemory(backend, memoryOn(backend, config, plan.bytes, { ...cacheOptions, chunk }), contextLength);
@@ -105,7 +113,6 @@ async function load(opened: OpenedModel, backend: ModelBackend, options: LoadOpt
     owned.push({ release: () => cache.close() });
     const buffers = allocateActivations(backend, config, { rows: chunk, logitRows: 1, sparse });
     owned.push(buffers);
-    const rope = ropeTable(config.rope, contextLength);
     const frequencies = backend.allocate("f32", [rope.frequencies.length]);
     owned.push(frequencies);
     backend.write(frequencies, rope.frequencies);
@@ -119,6 +126,7 @@ async function load(opened: OpenedModel, backend: ModelBackend, options: LoadOpt
       activations: buffers.activations,
       frequencies,
       amplitude: rope.amplitude,
+      everyQuery: needs?.everyQuery ?? false,
     };
     return new Model({
       description: describe(opened, sparse),
@@ -127,6 +135,7 @@ async function load(opened: OpenedModel, backend: ModelBackend, options: LoadOpt
       network,
       contextLength,
       chunk,
+      method: options.method,
       eosIds: endTokens(config, tokenizer),
       sampling: opened.sampling,
       release,

@@ -1,0 +1,11 @@
+export * from "./method.ts";
+export * from "./method-backend.ts";
+export * from "./full.ts";
+export * from "./infllm-v1.ts";
+export * from "./infllm-v2.ts";
+export * from "./minference.ts";
+export type { HeadPattern } from "./minference-patterns.ts";
+export * from "./nsa.ts";
+export * from "./registry.ts";
+export * from "./sliding-window.ts";
+export * from "./yarn.ts";
