@@ -5,7 +5,7 @@ export type { ModelMemory } from "./load/memory.ts";
 export type { Model, Prompt, Session } from "./model.ts";
 export type { GenerateOptions, GenerateStats, PrefillProgress, SamplingOptions, StopReason } from "./generate/options.ts";
 export type { ScoreOptions, TokenScores } from "./generate/score.ts";
-export type { LogitRows } from "./generate/runner.ts";
+export type { LogitRows } from "./generate/logit-rows.ts";
 export { compareRows } from "./generate/agreement.ts";
 export type { Agreement } from "./generate/agreement.ts";
 export { klDivergence, largestIndex } from "./generate/distribution.ts";

@@ -5,10 +5,10 @@ import { ConfigError, UsageError } from "@infllm/tensor";
 import type { ModelConfig } from "./config/model-config.ts";
 import type { Network } from "./forward/forward.ts";
 import { generateText } from "./generate/generate.ts";
+import type { LogitRows } from "./generate/logit-rows.ts";
 import { resolveOptions } from "./generate/options.ts";
 import type { GenerateOptions, SamplingDefaults } from "./generate/options.ts";
 import { Runner } from "./generate/runner.ts";
-import type { LogitRows } from "./generate/runner.ts";
 import { scoreRows, scoreTokens } from "./generate/score.ts";
 import type { ScoreOptions, Scoring, TokenScores } from "./generate/score.ts";
 import { readSelection } from "./generate/selection.ts";
@@ -122,7 +122,10 @@ export class Model {
     return isIds(prompt) ? [...prompt] : this.tokenizer.encodeChat(prompt as readonly ChatMessage[], template);
   }
 
-  /** f32 `[vocabulary]`: logits of the last query, from which the last token was chosen. */
+  /**
+   * f32 `[vocabulary]`: logits of the last query, from which the last token was chosen.
+   * @throws UsageError before the first prompt, after a text that was scored, and once closed
+   */
   async lastLogits(): Promise<Float32Array> {
     this.#requireOpen();
     if (this.#runner.lastQuery === undefined) throw new UsageError("No prompt was processed yet; call generate first.");

@@ -1,4 +1,5 @@
 /** Steps that are enqueued before the token of the one before is known change nothing but the time. */
+import { createMethod } from "@infllm/attention/methods";
 import { referenceBackend } from "@infllm/backend-cpu";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadModel } from "../src/index.ts";
@@ -40,6 +41,34 @@ function ahead(): { readonly backend: ModelBackend; readonly most: () => number 
 /** Without what differs from run to run. */
 const timeless = (stats: GenerateStats): GenerateStats => ({ ...stats, prefillSeconds: 0, decodeSeconds: 0, seed: 0 });
 
+/** The same on both models: what `use` returns, what the model then tells of its last query, and how the session goes on. */
+async function expectSame(
+  models: readonly Model[],
+  goOn: readonly number[],
+  use: (session: Session) => Promise<unknown>,
+): Promise<void> {
+  const [plain, later] = await Promise.all(
+    models.map(async (model) => {
+      const session = model.createSession();
+      const result = await use(session);
+      const [logits, selection] = [await model.lastLogits(), await model.lastSelection()];
+      const next = await collect(session, goOn, { maxTokens: 3, ignoreEos: true });
+      return { result, logits, selection, next: timeless(next.stats) };
+    }),
+  );
+  expect(later).toEqual(plain);
+}
+
+/** The first pieces of an answer that nobody hears to its end. */
+async function begun(session: Session, pieces: number): Promise<string[]> {
+  const said: string[] = [];
+  for await (const piece of session.generate(prompt, { ignoreEos: true })) {
+    said.push(piece);
+    if (said.length === pieces) break;
+  }
+  return said;
+}
+
 describe("steps ahead", () => {
   let models: readonly Model[] = [];
   const { backend, most } = ahead();
@@ -58,20 +87,6 @@ describe("steps ahead", () => {
   });
   afterAll(() => Promise.all(models.map((model) => model.close())));
 
-  /** The same on both models: what `use` returns, and what the model then tells of its last query. */
-  async function expectSame(use: (session: Session) => Promise<unknown>): Promise<void> {
-    const [plain, later] = await Promise.all(
-      models.map(async (model) => {
-        const session = model.createSession();
-        const result = await use(session);
-        const [logits, selection] = [await model.lastLogits(), await model.lastSelection()];
-        const next = await collect(session, [...prompt, ...answer.slice(0, 5), 9, 10, 11], { maxTokens: 3, ignoreEos: true });
-        return { result, logits, selection, next: timeless(next.stats) };
-      }),
-    );
-    expect(later).toEqual(plain);
-  }
-
   const answers: readonly [string, () => GenerateOptions][] = [
     ["at the most tokens", () => ({ maxTokens: 8, ignoreEos: true })],
     ["at once", () => ({ maxTokens: 1, ignoreEos: true })],
@@ -81,9 +96,11 @@ describe("steps ahead", () => {
     ["with draws", () => ({ temperature: 1.2, seed: 5, maxTokens: 12, ignoreEos: true })],
     ["sparsely from its first token", () => ({ attention: "sparse", maxTokens: 12 })],
   ];
+  const goOn = (): number[] => [...prompt, ...answer.slice(0, 5), 9, 10, 11];
+
   for (const [how, options] of answers) {
     it(`an answer that ends ${how}`, async () => {
-      await expectSame(async (session) => {
+      await expectSame(models, goOn(), async (session) => {
         const { text: said, stats } = await collect(session, prompt, options());
         return { said, stats: timeless(stats) };
       });
@@ -91,17 +108,44 @@ describe("steps ahead", () => {
   }
 
   for (const pieces of [1, 4]) {
-    it(`an answer that is left after ${pieces} pieces`, async () => {
-      await expectSame(async (session) => {
-        const said: string[] = [];
-        for await (const piece of session.generate(prompt, { ignoreEos: true })) {
-          said.push(piece);
-          if (said.length === pieces) break;
-        }
-        return said;
-      });
-    });
+    it(`an answer that is left after ${pieces} pieces`, () => expectSame(models, goOn(), (session) => begun(session, pieces)));
   }
 
+  it("a text that is scored after an answer that was left", async () => {
+    const scored = models.map(async (model) => {
+      const session = model.createSession();
+      await begun(session, 4);
+      const scores = await session.score(goOn(), { attention: "sparse" });
+      return { scores, selection: await model.lastSelection() };
+    });
+    const [plain, later] = await Promise.all(scored);
+    expect(plain?.selection?.position).toBe(goOn().length - 1);
+    expect(later).toEqual(plain);
+  });
+
   it("are two at most, and ran", () => expect(most()).toBe(2));
+});
+
+describe("no steps ahead under a method that the host steers", () => {
+  const methods = [
+    ["keeps what every query brought", "infllm-v1", { initTokens: 4, localWindow: 32, blockSize: 8, topk: 2, chunk: 16 }],
+    ["keeps keys and values only", "sliding-window", { sinks: 2, window: 30 }],
+  ] as const;
+  for (const [keeps, name, options] of methods) {
+    it(`one that ${keeps}: ${name}`, async () => {
+      const method = createMethod(name, options);
+      const load = (backend: ModelBackend) => loadModel(hfFiles(small), { backend, contextLength: CONTEXT, method });
+      const models = await Promise.all([load(referenceBackend()), load(ahead().backend)]);
+      try {
+        expect(models.map(({ backend }) => backend.capabilities.runsLater)).toEqual([false, false]);
+        await expectSame(models, [...prompt, 9, 10, 11], (session) => begun(session, 4));
+        await expectSame(models, [...prompt, 9, 10, 11], async (session) => {
+          const { text, stats } = await collect(session, prompt, { maxTokens: 20, ignoreEos: true });
+          return { text, stats: timeless(stats) };
+        });
+      } finally {
+        await Promise.all(models.map((model) => model.close()));
+      }
+    });
+  }
 });

@@ -80,6 +80,7 @@ describe("scores", () => {
     await expect(model.score(ids)).rejects.toThrow(/generating already/);
     await rows.return();
     expect((await model.score(ids.slice(0, 3))).logProbs).toHaveLength(2);
+    await expect(model.lastLogits()).rejects.toThrow(/scored a text.*scoreRows/);
   });
 });
 

@@ -8,7 +8,9 @@ import { sequenceRows } from "./sequence-rows.ts";
 
 /**
  * The same backend, with `attendDense` done by the method; itself when the method has no attention of its own. Layers
- * are numbered in the order of their caches. A step that is recorded is enqueued anew each time it runs.
+ * are numbered in the order of their caches. A step that is recorded is enqueued anew each time it runs, and has run by
+ * then: the backend says of itself that nothing runs later, so that no step begins which may be taken back, and with it
+ * what a method keeps of every query.
  * @throws UnsupportedError when the backend lacks what methods run on
  */
 export function methodBackend<B extends AttentionBackend>(backend: B, method: AttentionMethod, rotation: Rotation): B {
@@ -23,6 +25,7 @@ export function methodBackend<B extends AttentionBackend>(backend: B, method: At
   const { selection, attention } = inner;
   return {
     ...backend,
+    capabilities: { ...backend.capabilities, runsLater: false },
     selection: {
       allocateCache: (shape) => new MethodCache(inner, method, { layer: layers++, rotation }, selection.allocateCache(shape)),
       cacheBytes: (shape) => selection.cacheBytes(shape) + orderedBytes(shape),

@@ -1,7 +1,7 @@
 /** How far the next-token distributions of two models lie apart on the same text. */
 import { UsageError } from "@infllm/tensor";
 import { klDivergence, largestIndex } from "./distribution.ts";
-import type { LogitRows } from "./runner.ts";
+import type { LogitRows } from "./logit-rows.ts";
 
 /** One position. */
 export interface Agreement {

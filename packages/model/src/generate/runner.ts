@@ -3,7 +3,9 @@ import type { CachedSequence } from "@infllm/attention";
 import { UsageError } from "@infllm/tensor";
 import type { HostArray, RecordedStep } from "@infllm/tensor";
 import { forward, forwardLayers, projectRows } from "../forward/forward.ts";
-import type { Network, Rows } from "../forward/forward.ts";
+import type { Network } from "../forward/forward.ts";
+import { LOGIT_ROWS, neighbours } from "./logit-rows.ts";
+import type { LogitRows } from "./logit-rows.ts";
 import { yieldToEvents } from "./yield.ts";
 
 /** How the next token is drawn: see `SampleArgs` of the backend contract. */
@@ -29,18 +31,6 @@ export interface ScoreArgs extends Omit<PrefillArgs, "draw"> {
   /** Ascending; the positions whose logits are wanted. */
   readonly positions: readonly number[];
 }
-
-/** Logits of neighbouring positions. */
-export interface LogitRows {
-  /** Position of the first row. */
-  readonly first: number;
-  readonly count: number;
-  /** f32 `[count, vocabulary]` */
-  readonly logits: Float32Array;
-}
-
-/** Rows of logits that are made at a time. */
-const LOGIT_ROWS = 64;
 
 /** What the last query of the last step saw. */
 export interface LastQuery {
@@ -78,6 +68,8 @@ export class Runner {
   readonly #ahead: Ahead[] = [];
   /** Have steps that were taken back overwritten what the last query left in the buffers? */
   #overwritten = false;
+  /** Was the last pass a text's scoring, whose logits went elsewhere? */
+  #scored = false;
   /** One recorded decode step for dense, one for sparse attention. */
   readonly #steps = new Map<boolean, RecordedStep>();
   #last: LastQuery | undefined;
@@ -122,8 +114,7 @@ export class Runner {
 
   /** Processes the prompt and draws the token after it; −1 if its logits are not finite. */
   async prefill({ ids, sparse, draw, reuse, onChunk, signal }: PrefillArgs): Promise<number> {
-    this.settle();
-    this.#overwritten = false;
+    this.#begin(false);
     this.#truncate(reuse ? this.reusable(ids) : 0);
     const start = this.#cached.length;
     let token = -1;
@@ -142,8 +133,7 @@ export class Runner {
   /** Processes a text and gives the logits of the wanted positions, at most `LOGIT_ROWS` at a time. */
   async *score({ ids, sparse, positions, reuse, onChunk, signal }: ScoreArgs): AsyncGenerator<LogitRows, void, undefined> {
     const { backend, config } = this.#network;
-    this.settle();
-    this.#overwritten = false;
+    this.#begin(true);
     this.#truncate(reuse ? Math.min(this.reusable(ids), positions[0] ?? 0) : 0);
     const start = this.#cached.length;
     const logits = backend.allocate("f32", [Math.min(LOGIT_ROWS, this.chunk), config.vocabulary]);
@@ -151,7 +141,7 @@ export class Runner {
       for (let from = start; from < ids.length; from += this.chunk) {
         signal?.throwIfAborted();
         const chunk = ids.slice(from, from + this.chunk);
-        const wanted = runs(positions, from, from + chunk.length);
+        const wanted = neighbours(positions, from, from + chunk.length);
         await this.#guarded(async () => {
           this.#append(chunk);
           const { batch, positions: at } = this.#state;
@@ -219,8 +209,9 @@ export class Runner {
     this.#overwritten = false;
   }
 
-  /** f32 `[vocabulary]`: logits of the last query. */
+  /** f32 `[vocabulary]`: logits of the last query. @throws UsageError after `score`, which gave them itself */
   async logits(): Promise<Float32Array> {
+    if (this.#scored) throw new UsageError("The last pass scored a text and gave its logits itself; use scoreRows, or call generate before.");
     this.restore();
     return floats(await this.#network.backend.read(this.#network.activations.logits));
   }
@@ -229,6 +220,13 @@ export class Runner {
     for (const step of this.#steps.values()) step.release();
     this.#state.release();
     this.#sequence.release();
+  }
+
+  /** Before a prompt or a text: nothing is ahead, and the buffers are about to hold what it computes. */
+  #begin(scored: boolean): void {
+    this.settle();
+    this.#overwritten = false;
+    this.#scored = scored;
   }
 
   async #chunk(ids: readonly number[], sparse: boolean, draw: Draw | undefined): Promise<number> {
@@ -308,16 +306,4 @@ export class Runner {
 function floats(logits: HostArray): Float32Array {
   if (logits instanceof Float32Array) return logits;
   throw new UsageError("The backend returned logits that are not f32.");
-}
-
-/** Runs of neighbours among ascending positions in `[from, to)`, none longer than `LOGIT_ROWS`. */
-function runs(positions: readonly number[], from: number, to: number): Rows[] {
-  const found: [number, number][] = [];
-  for (const position of positions) {
-    if (position < from || position >= to) continue;
-    const last = found.at(-1);
-    if (last !== undefined && last[1] === position && position - last[0] < LOGIT_ROWS) last[1]++;
-    else found.push([position, position + 1]);
-  }
-  return found;
 }

@@ -5,10 +5,11 @@ import { logSumExp } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
 import { ConfigError } from "@infllm/tensor";
 import { largestIndex } from "./distribution.ts";
+import type { LogitRows } from "./logit-rows.ts";
 import type { PrefillProgress } from "./options.ts";
 import { checkAttention, checkPrompt } from "./prompt-checks.ts";
 import type { PromptLimits } from "./prompt-checks.ts";
-import type { LogitRows, Runner } from "./runner.ts";
+import type { Runner } from "./runner.ts";
 
 export interface ScoreOptions {
   /** Positions whose next-token distribution is wanted, ascending; all but the last when absent. */
