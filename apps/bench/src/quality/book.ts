@@ -1,8 +1,7 @@
 /** Passages of a long text as token ids. */
-import { readFile } from "node:fs/promises";
+import { demoText } from "@infllm/demo-text";
 import type { Model } from "@infllm/model";
 import { random, ShapeError } from "@infllm/tensor";
-import { defaultHaystack } from "../data.ts";
 
 export interface PassageOptions {
   /** Tokens of the passage. */
@@ -15,7 +14,7 @@ export interface PassageOptions {
 
 /** So many tokens from a paragraph that the seed picks, behind the token that begins texts. @throws ShapeError when the text is shorter */
 export async function bookIds({ tokenizer }: Pick<Model, "tokenizer">, { length, seed, text }: PassageOptions): Promise<number[]> {
-  const whole = text ?? (await readFile(defaultHaystack, "utf8"));
+  const whole = text ?? (await demoText());
   const start = random(seed);
   // English prose has at least two characters a token in any vocabulary of use, and fewer than eight.
   for (let characters = length * 4; ; characters *= 2) {

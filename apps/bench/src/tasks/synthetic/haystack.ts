@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
+import { demoText } from "@infllm/demo-text";
 import { ConfigError } from "@infllm/tensor";
 import type { Random } from "@infllm/tensor";
-import { defaultHaystack } from "../../data.ts";
 import { distinctBelow } from "./draw.ts";
 
 /** The five sentences that RULER repeats as noise (arXiv 2404.06654, from the passkey test of landmark attention). */
@@ -9,7 +8,7 @@ export const noise = "The grass is green. The sky is blue. The sun is yellow. He
 
 /** Words of the text that needles of prose hide in, without line breaks, as RULER cuts its essays. */
 export async function haystackWords(text: string | undefined): Promise<string[]> {
-  const words = (text ?? (await readFile(defaultHaystack, "utf8"))).split(/\s+/).filter((word) => word !== "");
+  const words = (text ?? (await demoText())).split(/\s+/).filter((word) => word !== "");
   if (words.length === 0) throw new ConfigError("The haystack has no words. Give a text file with prose.");
   return words;
 }

@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
+import { demoText } from "@infllm/demo-text";
 import type { Random } from "@infllm/tensor";
 import lists from "../../../data/words.json";
-import { defaultHaystack } from "../../data.ts";
 import { pick } from "./draw.ts";
 
 /** `gentle-harbour`: RULER's form of a word as key. */
@@ -37,6 +36,6 @@ export const listedWords: readonly string[] = [...new Set([...lists.nouns, ...li
 
 /** `listedWords` and the words of a book, some 10,000, for lists that need more. */
 export async function manyWords(): Promise<string[]> {
-  const book = (await readFile(defaultHaystack, "utf8")).match(/(?<![\w’-])[a-z]{3,}(?![\w’-])/g) ?? [];
+  const book = (await demoText()).match(/(?<![\w’-])[a-z]{3,}(?![\w’-])/g) ?? [];
   return [...new Set([...listedWords, ...book])].sort();
 }
