@@ -2,9 +2,9 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { launch } from "@infllm/chromium";
 import { convertModel } from "@infllm/model";
 import type { Browser } from "playwright-core";
-import { launch } from "./chromium.ts";
 import { startSite } from "./site.ts";
 
 export const storm = "Rain fell all night on the harbour. The special magic number for lighthouse is: 4815162. By dawn the sea was calm again.";

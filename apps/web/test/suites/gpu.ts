@@ -1,6 +1,6 @@
 /** What the page runs on: WebGPU (SwiftShader), its loss, its absence. */
+import { launch } from "@infllm/chromium";
 import { expect, it } from "vitest";
-import { launch } from "../chromium.ts";
 import { question, right, storm } from "../fixture.ts";
 import type { Fixture } from "../fixture.ts";
 import { ask, run, screenshot, visit } from "../page.ts";

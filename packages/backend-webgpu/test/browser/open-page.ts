@@ -1,10 +1,10 @@
 /** Opens the page of the conformance suite in headless Chromium. Its files are handed over by interception: there is no server. */
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
+import { launch } from "@infllm/chromium";
 import { build } from "esbuild";
 import type { Browser } from "playwright-core";
 import type { Outcome } from "../../../../tooling/gpu/src/runner.ts";
-import { launch } from "./chromium.ts";
 import type { PageGlobals } from "./page.ts";
 
 const goldens = new URL("../../../conformance/goldens/", import.meta.url);
@@ -21,7 +21,7 @@ export interface ConformancePage {
 
 export async function openConformancePage(randomCases: number, report: (outcome: Outcome) => void): Promise<ConformancePage> {
   const script = await bundle();
-  const browser = await launch();
+  const browser = await launch({ webgpu: true });
   try {
     return await open(browser, { script, randomCases, report });
   } catch (error) {

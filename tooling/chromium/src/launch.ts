@@ -16,7 +16,7 @@ const candidates = [
 export async function launch({ webgpu }: { readonly webgpu: boolean }): Promise<Browser> {
   const executablePath = candidates.find((path) => path !== undefined && existsSync(path));
   if (executablePath === undefined) {
-    throw new Error("The page's tests need Chromium or Chrome. On Debian and Ubuntu: sudo bash tooling/scripts/install-chromium.sh. Elsewhere, set CHROMIUM to its path.");
+    throw new Error("These tests need Chromium or Chrome. On Debian and Ubuntu: sudo bash tooling/scripts/install-chromium.sh. Elsewhere, set CHROMIUM to its path.");
   }
   const quiet = ["--no-first-run", "--disable-quic", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
   return chromium.launch({ executablePath, args: ["--no-sandbox", ...quiet, ...(webgpu ? ["--enable-unsafe-webgpu"] : [])] });
