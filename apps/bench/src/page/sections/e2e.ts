@@ -20,11 +20,13 @@ interface Row {
 
 const sparse = "sparse";
 const llama = ["node-llama-cpp", "node-llama-cpp, flash"];
+/** In the order of charts and tables. */
+const seriesOrder = ["dense", sparse, ...llama];
 
 export function e2eParts(records: readonly ResultRecord[]): ReportPart[] {
   const groups = groupBy(finished(records, "e2e"), ({ environment, model, config }) => `${model?.name ?? "a model"}, ${textOf(config["weights"])} weights, on ${machineOf(environment)}`);
   return [...groups].flatMap(([where, own], index) => {
-    const rows = own.flatMap(rowOf);
+    const rows = own.flatMap(rowOf).sort((a, b) => a.length - b.length || seriesOrder.indexOf(a.series) - seriesOrder.indexOf(b.series));
     return rows.length === 0 ? [] : [e2ePart(where, rows, own, index)];
   });
 }
@@ -40,7 +42,7 @@ function rowOf({ cell, figures }: ResultRecord): Row[] {
 }
 
 function e2ePart(where: string, rows: readonly Row[], own: readonly ResultRecord[], index: number): ReportPart {
-  const order = [...new Set(rows.map(({ series }) => series))];
+  const order = seriesOrder.filter((name) => rows.some(({ series }) => series === name));
   const table: Table = {
     title: "All figures",
     head: ["engine", "tokens", "prefill", "its processor time", "prefill, tokens/s", "decode, tokens/s", "peak memory"],
@@ -82,7 +84,7 @@ function lines(rows: readonly Row[], order: readonly string[], field: "prefill" 
   const colours = seriesScale(order);
   return {
     data: { values },
-    width: 420,
+    width: 385,
     height: 240,
     mark: { type: "line", point: true },
     encoding: {
