@@ -12,7 +12,7 @@ import { timedPrompt } from "./prompt.ts";
 import type { E2eSpec } from "./spec.ts";
 import { syntheticModel } from "./synthetic-model.ts";
 
-const tiny: ModelShape = { ...shapeNamed("embedded"), name: "tiny", hidden: 32, intermediate: 64, heads: 4, kvHeads: 2, headDim: 8, vocabulary: 300, layers: 3 };
+const tiny: ModelShape = { ...shapeNamed("embedded"), name: "tiny", hidden: 32, intermediate: 64, heads: 4, kvHeads: 2, headDim: 8, vocabulary: 4100, layers: 3 };
 const context = { signal: new AbortController().signal, progress: () => {} };
 
 const folders: string[] = [];
@@ -29,8 +29,8 @@ describe("a synthetic model", () => {
   it("has the stated shape, and weights that keep activations in range", async () => {
     const backend = referenceBackend();
     const model = await loadModel(syntheticModel(tiny, 512, 2), { backend, contextLength: 64 });
-    expect(model.description).toMatchObject({ layers: 2, hidden: 32, heads: 4, kvHeads: 2, vocabulary: 300, tiedEmbeddings: true });
-    const { logProbs } = await model.score(timedPrompt(20, 300, 1));
+    expect(model.description).toMatchObject({ layers: 2, hidden: 32, heads: 4, kvHeads: 2, vocabulary: 4100, tiedEmbeddings: true });
+    const { logProbs } = await model.score(timedPrompt(20, 4100, 1));
     expect([...logProbs.subarray(0, 19)].every((value) => value < 0 && value > -30)).toBe(true);
     await model.close();
     await backend.close();
@@ -53,7 +53,7 @@ describe("a synthetic model", () => {
     await convertModel(syntheticModel(tiny, 512), { to: "gguf", dtype: "f16", out });
     const backend = referenceBackend();
     const model = await loadModel(out, { backend, contextLength: 64 });
-    expect(model.description).toMatchObject({ layers: 3, vocabulary: 300 });
+    expect(model.description).toMatchObject({ layers: 3, vocabulary: 4100 });
     expect(model.description.sparse).toMatchObject({ topk: 16, windowSize: 512 });
     await model.close();
     await backend.close();

@@ -62,7 +62,7 @@ export async function timeNodeLlama(spec: E2eSpec): Promise<E2eFigures> {
       prefillSeconds: runs.map(({ prefill }) => prefill),
       decodeSeconds: runs.map(({ decode }) => decode),
       tokens: runs[0]?.tokens ?? [],
-      device: `llama.cpp ${llama.llamaCppRelease.release}, CPU, ${threads} threads, batch ${batchSize}`,
+      device: `llama.cpp ${llama.llamaCppRelease.release}, CPU, ${threads} ${threads === 1 ? "thread" : "threads"}, batch ${batchSize}`,
     };
   } finally {
     await llama.dispose();

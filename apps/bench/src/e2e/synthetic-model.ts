@@ -1,9 +1,8 @@
 /** Weights made up on the fly for a stated architecture: right for timing, useless for reading what the model says. */
 import { sparseConfigToHf } from "@infllm/block-selection";
-import type { ModelFiles } from "@infllm/model";
+import { openModelFiles, type ModelFiles } from "@infllm/model";
 import { assertRange, bytesSource, NotAvailableError, type ByteSource } from "@infllm/tensor";
 import type { ModelShape } from "../shapes.ts";
-import { byteTokenizer, byteTokenizerConfig } from "./byte-tokenizer.ts";
 
 interface Tensor {
   readonly name: string;
@@ -13,18 +12,18 @@ interface Tensor {
 /** Words after which made-up numbers repeat; prime, so that rows of any width differ from each other. */
 const period = 65_521;
 
-/** The files of a Hugging Face folder whose weights (bf16) are computed as they are read; `layers` of them when given. */
+/**
+ * The files of a Hugging Face folder whose weights (bf16) are computed as they are read; `layers` of them when given. The
+ * tokenizer is the embedded model's, whose 4096 tokens every shape has room for.
+ */
 export function syntheticModel(shape: ModelShape, contextLength: number, layers = shape.layers): ModelFiles {
   const tensors = tensorsOf({ ...shape, layers });
-  const files = new Map<string, () => ByteSource>();
-  const json = (name: string, value: object): void => {
-    const bytes = new TextEncoder().encode(JSON.stringify(value));
-    files.set(name, () => bytesSource(bytes, name));
-  };
-  json("config.json", configOf({ ...shape, layers }, contextLength));
-  json("tokenizer.json", byteTokenizer);
-  json("tokenizer_config.json", byteTokenizerConfig);
-  files.set("model.safetensors", () => safetensors(tensors));
+  const config = new TextEncoder().encode(JSON.stringify(configOf({ ...shape, layers }, contextLength)));
+  const files = new Map<string, () => Promise<ByteSource>>([
+    ["config.json", async () => bytesSource(config, "config.json")],
+    ["model.safetensors", async () => safetensors(tensors)],
+    ...["tokenizer.json", "tokenizer_config.json"].map((file) => [file, async () => (await openModelFiles("embedded")).open(file)] as const),
+  ]);
   const name = `synthetic ${shape.name}${layers === shape.layers ? "" : `, ${layers} layers`}`;
   return {
     name,

@@ -7,7 +7,7 @@ import { colourRules } from "./theme.ts";
 const styles = `
 *{box-sizing:border-box}
 body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"Segoe UI",sans-serif}
-main,header{max-width:1160px;margin:0 auto;padding:0 24px}
+main,header{max-width:1200px;margin:0 auto;padding:0 24px}
 header{padding-top:40px}
 h1{font-size:30px;margin:0;letter-spacing:-.02em}
 h2{font-size:22px;margin:56px 0 8px;letter-spacing:-.01em}
@@ -35,7 +35,7 @@ th,td{padding:4px 14px 4px 0;text-align:right;white-space:nowrap;border-bottom:1
 th:first-child,td:first-child{text-align:left}
 table.words td{text-align:left;white-space:normal;vertical-align:top}
 th{font-weight:600;color:var(--soft)}
-footer{max-width:1160px;margin:56px auto 40px;padding:0 24px;color:var(--soft);font-size:13px}
+footer{max-width:1200px;margin:56px auto 40px;padding:0 24px;color:var(--soft);font-size:13px}
 @media(max-width:640px){main,header{padding:0 14px}h1{font-size:25px}figure{padding:12px}}
 `.trim();
 

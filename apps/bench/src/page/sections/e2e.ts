@@ -20,11 +20,13 @@ interface Row {
 
 const sparse = "sparse";
 const llama = ["node-llama-cpp", "node-llama-cpp, flash"];
+/** In the order of charts and tables. */
+const seriesOrder = ["dense", sparse, ...llama];
 
 export function e2eParts(records: readonly ResultRecord[]): ReportPart[] {
   const groups = groupBy(finished(records, "e2e"), ({ environment, model, config }) => `${model?.name ?? "a model"}, ${textOf(config["weights"])} weights, on ${machineOf(environment)}`);
   return [...groups].flatMap(([where, own], index) => {
-    const rows = own.flatMap(rowOf);
+    const rows = own.flatMap(rowOf).sort((a, b) => a.length - b.length || seriesOrder.indexOf(a.series) - seriesOrder.indexOf(b.series));
     return rows.length === 0 ? [] : [e2ePart(where, rows, own, index)];
   });
 }
@@ -40,7 +42,7 @@ function rowOf({ cell, figures }: ResultRecord): Row[] {
 }
 
 function e2ePart(where: string, rows: readonly Row[], own: readonly ResultRecord[], index: number): ReportPart {
-  const order = [...new Set(rows.map(({ series }) => series))];
+  const order = seriesOrder.filter((name) => rows.some(({ series }) => series === name));
   const table: Table = {
     title: "All figures",
     head: ["engine", "tokens", "prefill", "its processor time", "prefill, tokens/s", "decode, tokens/s", "peak memory"],
@@ -59,6 +61,9 @@ function e2ePart(where: string, rows: readonly Row[], own: readonly ResultRecord
       ],
       charts: [
         { title: "Reading a prompt", caption: "Seconds until the first token; both axes logarithmic. Lower is better.", spec: lines(rows, order, "prefill", null, "log") },
+        ...(rows.some(({ cpu }) => cpu !== undefined)
+          ? [{ title: "Reading a prompt, processor time", caption: "Seconds of all threads together; other programs on the machine stretch these less than wall time.", spec: lines(rows, order, "cpu", null, "log") }]
+          : []),
         { title: "Writing", caption: "Tokens per second behind a prompt of this length. Higher is better.", spec: lines(rows, order, "decode", "tokens per second", "linear") },
         ...(rows.some(({ peak }) => peak !== undefined)
           ? [{ title: "Peak memory", caption: "Largest resident memory of the process, weights and runtime included.", spec: lines(rows, order, "peak", "bytes", "linear") }]
@@ -74,17 +79,17 @@ function name(series: string): string {
   return series === "dense" || series === sparse ? `infllm, ${series}` : series === "node-llama-cpp" ? "node-llama-cpp, dense" : series;
 }
 
-function lines(rows: readonly Row[], order: readonly string[], field: "prefill" | "decode" | "peak", title: string | null, scale: "log" | "linear"): ChartSpec {
+function lines(rows: readonly Row[], order: readonly string[], field: "prefill" | "cpu" | "decode" | "peak", title: string | null, scale: "log" | "linear"): ChartSpec {
   const values = rows.flatMap((row) => (row[field] === undefined ? [] : [{ engine: name(row.series), length: row.length, value: row[field] }]));
   const colours = seriesScale(order);
   return {
     data: { values },
-    width: 420,
+    width: 385,
     height: 240,
     mark: { type: "line", point: true },
     encoding: {
       x: lengthAxis("length", rows.map(({ length }) => length), "tokens of the prompt"),
-      y: { field: "value", type: "quantitative", title, scale: { type: scale }, axis: { tickCount: 5, ...(field === "prefill" ? { labelExpr: secondsLabels } : { format: "~s" }) } },
+      y: { field: "value", type: "quantitative", title, scale: { type: scale }, axis: { tickCount: 5, ...(field === "prefill" || field === "cpu" ? { labelExpr: secondsLabels } : { format: "~s" }) } },
       color: { field: "engine", type: "nominal", title: null, scale: { domain: order.map(name), range: colours.range } },
     },
   };
