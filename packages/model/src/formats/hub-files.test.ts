@@ -211,7 +211,14 @@ describe("broken downloads", () => {
     const seen: number[] = [];
     await downloadFile({ ...download, onProgress: (loaded) => seen.push(loaded) });
     expectWeights(await result());
-    expect(ranges()).toEqual(["bytes=0-", "bytes=120000-", "bytes=240000-"]);
+    const starts = ranges().map((range) => Number(/^bytes=(\d+)-$/.exec(range)?.[1]));
+    expect(starts).toHaveLength(3);
+    expect(starts[0]).toBe(0);
+    // A slow client may have lost the last bytes before the cut.
+    starts.slice(1).forEach((start, i) => {
+      expect(start).toBeGreaterThan(starts[i] ?? NaN);
+      expect(start).toBeLessThanOrEqual((starts[i] ?? NaN) + 120_000);
+    });
     expect(seen).toEqual([...seen].sort((a, b) => a - b));
   });
 

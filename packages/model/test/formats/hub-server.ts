@@ -100,7 +100,8 @@ function sendFile(faults: Faults, content: Uint8Array, request: IncomingMessage,
   const part = body.subarray(from, to);
   if (faults.silent === true) return response.flushHeaders();
   if (faults.cutAfter !== undefined && faults.cutAfter.bytes < part.length && faults.cutAfter.times-- > 0) {
-    response.write(part.subarray(0, faults.cutAfter.bytes), () => setTimeout(() => response.destroy(), 20));
+    // A client drops what it has not read when the connection ends: it gets some time.
+    response.write(part.subarray(0, faults.cutAfter.bytes), () => setTimeout(() => response.destroy(), 200));
     return;
   }
   response.end(part);
