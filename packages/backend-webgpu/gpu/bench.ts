@@ -1,6 +1,6 @@
 /**
- * Times products and one layer's attention: GPU time from timestamp queries where there are any, and wall time. Every
- * shape is checked before it is timed.
+ * Times products and one layer's attention: GPU time from timestamp queries where there are any, and wall time. Products are
+ * checked before they are timed; attention is not, at these lengths: run the conformance suite (`check`) beside it.
  */
 import { BatchState, KvCache } from "@infllm/attention";
 import { blockBudget, sparseConfig } from "@infllm/block-selection";
