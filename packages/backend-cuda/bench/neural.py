@@ -13,7 +13,7 @@ torch.zeros(1, device=dev)
 cuda = ctypes.CDLL("libcuda.so.1")
 P, I, I64, F = ctypes.c_void_p, ctypes.c_int, ctypes.c_int64, ctypes.c_float
 modules, functions, granted = [], {}, {}
-for file in sorted(glob.glob(os.path.join(HERE, "neural", "*.cubin"))):
+for file in sorted(glob.glob(os.path.join(HERE, "neural", "*.cubin")) + os.environ.get("CUBINS", "").split()):
     module = P()
     assert cuda.cuModuleLoad(ctypes.byref(module), file.encode()) == 0, file
     modules.append(module)
@@ -38,7 +38,8 @@ class Attribute(ctypes.Structure):
     _fields_ = [("id", ctypes.c_uint), ("pad", ctypes.c_uint), ("value", ctypes.c_uint * 16)]
 
 
-def launch(name, grid, block, shared, *args, cluster=1):
+def launch(name, grid, block, shared, *args, cluster=1, overlap=False):
+    """`overlap`: the kernel may start before the launch before it is done."""
     if name not in functions:
         f = P()
         assert any(cuda.cuModuleGetFunction(ctypes.byref(f), m, name.encode()) == 0 for m in modules), name
@@ -50,9 +51,9 @@ def launch(name, grid, block, shared, *args, cluster=1):
         granted[name] = shared
     grid = tuple(grid) + (1,) * (3 - len(grid))
     pointers = (P * len(args))(*[ctypes.cast(ctypes.pointer(a), P) for a in args])
-    attribute = Attribute(4, 0, (ctypes.c_uint * 16)(cluster, 1, 1))
+    attribute = Attribute(6, 0, (ctypes.c_uint * 16)(1)) if overlap else Attribute(4, 0, (ctypes.c_uint * 16)(cluster, 1, 1))
     stream = torch.cuda.current_stream().cuda_stream
-    config = Config((ctypes.c_uint * 6)(*grid, block, 1, 1), shared, stream, ctypes.addressof(attribute), int(cluster > 1))
+    config = Config((ctypes.c_uint * 6)(*grid, block, 1, 1), shared, stream, ctypes.addressof(attribute), int(cluster > 1 or overlap))
     status = cuda.cuLaunchKernelEx(ctypes.byref(config), functions[name], pointers, None)
     assert status == 0, (name, grid, status)
 
@@ -62,7 +63,7 @@ def p(t):
 
 
 # ---- stored weights: random blocks and what they mean, written from the formats' description --------------------------
-BLOCK = {"q8_0": (32, 34), "q4_0": (32, 18), "q4_1": (32, 20), "q4_k": (256, 144), "q5_k": (256, 176), "q6_k": (256, 210)}
+BLOCK = {"q8_0": (32, 34), "q4_0": (32, 18), "q4_1": (32, 20), "q4_g128": (128, 68), "q4_k": (256, 144), "q5_k": (256, 176), "q6_k": (256, 210)}
 
 
 def stored(dtype, rows, columns, rng):
@@ -80,6 +81,12 @@ def stored(dtype, rows, columns, rng):
         d = (scale(0.0005, 0.002) * signed).astype(np.float16)
         put(0, d)
         x = d.astype(float)[:, None] * b[:, 2:].view(np.int8)
+    elif dtype == "q4_g128":
+        d, zero = scale(0.01, 0.04), rng.integers(0, 17, n).astype(np.float16)
+        put(0, d)
+        put(2, zero)
+        q = np.stack([b[:, 4:] & 15, b[:, 4:] >> 4], 2).reshape(n, 128).astype(float)
+        x = d.astype(float)[:, None] * (q - zero.astype(float)[:, None])
     elif dtype in ("q4_0", "q4_1"):
         d = (scale(0.01, 0.04) * signed).astype(np.float16)
         put(0, d)
@@ -126,6 +133,8 @@ PLANES = {"q8_0": (128, 0, 0, 8), "q4_0": (64, 0, 0, 8), "q4_1": (64, 0, 0, 16),
 def weight_bytes(dtype, rows, columns):
     if dtype in TYPES:
         return rows * ((columns + 63) // 64 * 64) * (4 if dtype == "f32" else 2)
+    if dtype == "q4_g128":
+        return (rows + 15) // 16 * ((columns + 127) // 128) * 1088
     units = rows * ((columns + 127) // 128)
     return sum((units * b + 15) // 16 * 16 for b in PLANES[dtype])
 
@@ -187,14 +196,14 @@ def untouched(whole, columns, pad):
 def check_linear():
     rng = np.random.default_rng(1)
     worst, cases = {}, 0
-    for dtype in ("bf16", "f16", "f32", "q8_0", "q4_0", "q4_1", "q4_k", "q5_k", "q6_k"):
-        step = 256 if dtype.endswith("k") else 1 if dtype in TYPES else 32
-        for outs, columns in ((16, step * 4), (100, {1: 65, 32: 96, 256: 256}[step]), (259, {1: 1003, 32: 1184, 256: 1280}[step]), (1, step)):
+    for dtype in ("bf16", "f16", "f32", "q8_0", "q4_0", "q4_1", "q4_g128", "q4_k", "q5_k", "q6_k"):
+        step = 1 if dtype in TYPES else BLOCK[dtype][0]
+        for outs, columns in ((16, step * 4), (100, {1: 65, 32: 96, 128: 384, 256: 256}[step]), (259, {1: 1003, 32: 1184, 128: 1408, 256: 1280}[step]), (1, step)):
             data, w = stored(dtype, outs, columns, rng)
             weight = packed(dtype, outs, columns, data)
             wd = torch.from_numpy(w).to(dev)
             for act in ("bf16", "f16"):
-                for rows in (1, 3, 8, 9, 20, 32, 33, 130, 300):
+                for rows in (1, 3, 8, 9, 20, 32, 33, 130, 300)[6 if dtype == "q4_g128" else 0 :]:  # fewer: linear_stream.py
                     pad, wide = (0, True) if rows % 2 else (3, False)
                     whole_x = torch.randn(rows, columns + 2 * pad, device=dev).to(TYPES[act])
                     x = whole_x[:, pad : pad + columns]
@@ -225,8 +234,8 @@ def check_linear():
 
 def check_embed():
     rng = np.random.default_rng(2)
-    for dtype in ("bf16", "f16", "f32", "q8_0", "q4_0", "q4_1", "q4_k", "q5_k", "q6_k"):
-        columns = 512 if dtype.endswith("k") else 65 if dtype in TYPES else 160
+    for dtype in ("bf16", "f16", "f32", "q8_0", "q4_0", "q4_1", "q4_g128", "q4_k", "q5_k", "q6_k"):
+        columns = 65 if dtype in TYPES else 512 if BLOCK[dtype][0] > 32 else 160
         data, w = stored(dtype, 50, columns, rng)
         weight = packed(dtype, 50, columns, data)
         ids = torch.tensor([0, 49, 7, 7, -1, 50], dtype=torch.int32, device=dev)

@@ -9,13 +9,20 @@
 //   scales  q8_0, q4_0 [rows, units, 4 groups] f16; q4_1 the same with (d, m); k types [rows, units / 2] (d, m) or d
 // Planes follow one another, each at a multiple of 16 bytes. Pair p of a lane's eight numbers has its nibbles at bits 4p
 // and 16 + 4p of the word.
+//
+// q4_g128 has no planes but tiles [rows / 16, units] of 1088 bytes, so that 16 rows are one stream: [2, 8 rows, 4 lanes, 4 groups]
+// words, then (scale, zero point) as f16 of the 16 rows. The last rows are filled up with zeros. Its lanes own the elements that
+// an operand in registers has in the order of memory, so that the other operand may lie in shared memory: 2t, 2t+1 of every 8.
 #pragma once
 #include "common/types.cuh"
 
-enum WeightType { kF32, kF16, kBf16, kQ8_0, kQ4_0, kQ4_1, kQ4_K, kQ5_K, kQ6_K };
+enum WeightType { kF32, kF16, kBf16, kQ8_0, kQ4_0, kQ4_1, kQ4_G128, kQ4_K, kQ5_K, kQ6_K };
 
 __host__ __device__ constexpr bool is_quantized(int w) { return w >= kQ8_0; }
 constexpr int kUnit = 128;
+constexpr int kTileRows = 16;
+constexpr int kTileScales = kTileRows * kUnit / 2;  // where a tile's scales start
+constexpr int kTileBytes = kTileScales + kTileRows * 4;
 
 // Bytes of one unit in each plane; `scale_bytes` are those of two units, since k types have one pair per 256 columns.
 __host__ __device__ constexpr int quant_bytes(int w) { return w == kQ8_0 ? 128 : 64; }
@@ -43,6 +50,18 @@ struct Planes {
     return W >= kQ4_K ? scales + unit / 2 * scale_bytes(W) : scales + unit * (scale_bytes(W) / 2);
   }
 };
+
+// A tile of q4_g128 weights, and lane t's four words of a row in it.
+__device__ __forceinline__ uint8_t* tile_of(uint8_t* weight, int units, int row, int unit) {
+  return weight + (static_cast<int64_t>(row / kTileRows) * units + unit) * kTileBytes;
+}
+__device__ __forceinline__ int tile_words(int row, int t) { return row % kTileRows * 64 + t * 16; }
+
+// Column within its group of 32 of the first number of pair p that lane t holds.
+template <int W>
+__device__ __forceinline__ int pair_column(int p, int t) {
+  return W == kQ4_G128 ? 8 * p + 2 * t : 4 * t + 2 * (p % 2) + 16 * (p / 2);
+}
 
 // Weights are read once: they should not push the activations out of L1.
 template <int WORDS>
@@ -74,6 +93,12 @@ struct Packed {
   uint32_t scale[W == kQ4_1 ? 2 * HALVES : HALVES];
 
   __device__ __forceinline__ void load(const Planes<W>& planes, int row, int unit, int half, int t) {
+    if constexpr (W == kQ4_G128) {
+      const uint8_t* tile = tile_of(planes.quants, planes.units, row, unit);
+      load_words<2 * HALVES>(quant, tile + tile_words(row, t) + half * 8);
+      load_words<1>(scale, tile + kTileScales + row % kTileRows * 4);
+      return;
+    }
     const int64_t at = static_cast<int64_t>(row) * planes.units + unit;
     if constexpr (W == kQ8_0) {
 #pragma unroll
@@ -125,21 +150,19 @@ struct Packed {
         const uint32_t bits = high[j / 2] >> (16 * (j % 2)) & 0xFFFF;
         spread = (bits & 0xFF) | (bits & 0xFF00) << 8;
       }
-      constexpr uint32_t zero = W == kQ4_0 ? 8 : W == kQ6_K ? 32 : 0;
+      // A number below 128 in the mantissa of 128 (bf16) or 1024 (f16), less that and the zero point.
+      constexpr float kBias = is_half<T> ? 1024.f : 128.f;
+      const float zero = W == kQ4_G128 ? half_bits(scale[0] >> 16) : W == kQ4_0 ? 8.f : W == kQ6_K ? 32.f : 0.f;
+      const uint32_t biased_zero = pack<T>(kBias + zero, kBias + zero);
 #pragma unroll
       for (int p = 0; p < 4; p++) {
         uint32_t q = quant[j] >> (4 * p) & 0x000F000Fu;
         if constexpr (W == kQ5_K) q |= (spread >> p & 0x00010001u) << 4;
         if constexpr (W == kQ6_K) q |= (spread >> (2 * p) & 0x00030003u) << 4;
-        // A number below 128 in the mantissa of 128 (bf16) or 1024 (f16).
-        if constexpr (is_half<T>) {
-          const __half2 biased = __hsub2(bits_as<__half2>(q | 0x64006400u), __half2half2(__ushort_as_half(0x6400 + zero)));
-          out[p] = bits_of(biased);
-        } else {
-          const __nv_bfloat162 biased = __hsub2(bits_as<__nv_bfloat162>(q | 0x43004300u),
-                                                __bfloat162bfloat162(__ushort_as_bfloat16(0x4300 + zero)));
-          out[p] = bits_of(biased);
-        }
+        if constexpr (is_half<T>)
+          out[p] = bits_of(__hsub2(bits_as<__half2>(q | 0x64006400u), bits_as<__half2>(biased_zero)));
+        else
+          out[p] = bits_of(__hsub2(bits_as<__nv_bfloat162>(q | 0x43004300u), bits_as<__nv_bfloat162>(biased_zero)));
       }
     }
   }
@@ -147,6 +170,7 @@ struct Packed {
   // A number of group j is factor x integer + offset; q6_k has another factor for elements 16 .. 31.
   __device__ __forceinline__ float factor(int j, bool second_half) const {
     if constexpr (W == kQ4_1) return half_bits(scale[j] & 0xFFFF);
+    if constexpr (W == kQ4_G128) return half_bits(scale[0] & 0xFFFF);
     if constexpr (W < kQ4_K) return half_bits(scale[j / 2] >> (16 * (j % 2)) & 0xFFFF);
     const uint32_t both = pair[j / 2] >> (16 * (j % 2));
     const float d = half_bits(scale[0] & 0xFFFF);
@@ -160,7 +184,7 @@ struct Packed {
     return 0.f;
   }
 
-  // Group j's eight numbers: elements 4t .. 4t+3, then 16+4t .. 16+4t+3; rounded to f32 once.
+  // Group j's four pairs of numbers (pair_column), rounded to f32 once.
   __device__ __forceinline__ void numbers(int j, float (&out)[8]) const {
     uint32_t q[4];
     integers<bf16>(j, q);

@@ -26,7 +26,7 @@ struct Linear {
       static_cast<T*>(out)[at] = from_float<T>(value);
   }
 
-  // N = 4 or 8 elements of a row of x from column k on, in pairs; 0 outside the matrix. Without a branch when `vectors`, so
+  // N = 2, 4 or 8 elements of a row of x from column k on, in pairs; 0 outside the matrix. Without a branch when `vectors`, so
   // that several loads can be on their way together.
   template <int N>
   __device__ __forceinline__ void load_x(uint32_t (&to)[N / 2], int row, int k) const {
@@ -36,8 +36,10 @@ struct Linear {
       uint4 bits = make_uint4(0, 0, 0, 0);
       if constexpr (N == 8)
         bits = *reinterpret_cast<const uint4*>(from);
-      else
+      else if constexpr (N == 4)
         *reinterpret_cast<uint2*>(&bits) = *reinterpret_cast<const uint2*>(from);
+      else
+        bits.x = *reinterpret_cast<const uint32_t*>(from);
 #pragma unroll
       for (int i = 0; i < N / 2; i++) to[i] = inside ? (&bits.x)[i] : 0;
     } else {

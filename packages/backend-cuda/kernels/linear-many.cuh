@@ -2,6 +2,7 @@
 // and copies that run two steps ahead. Tiles of 128 x 128 are bound by L2 (64 FLOP a byte), wide ones need 144 KiB of shared
 // memory. Weights in another type than the activations are converted on their way into shared memory.
 #pragma once
+#include "common/copy-async.cuh"
 #include "linear-few.cuh"
 
 constexpr int kManyTile = 128;
@@ -10,18 +11,13 @@ constexpr int kManyStages = 3;
 // A warp makes 64 rows x 64 outputs, so a tile of OUTPUTS outputs takes OUTPUTS threads.
 constexpr int kXTileBytes = kManyTile * kManyColumns * 2;
 
-__device__ __forceinline__ void copy_async(uint32_t to, const void* from, bool inside) {
-  asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(to), "l"(from), "r"(inside ? 16 : 0) : "memory");
-}
-__device__ __forceinline__ void copies_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }
-template <int N>
-__device__ __forceinline__ void copies_wait() {
-  asm volatile("cp.async.wait_group %0;" ::"n"(N) : "memory");
-}
 __device__ __forceinline__ void load_matrices(uint32_t (&r)[4], uint32_t from) {
   asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3])
                : "r"(from));
+}
+__device__ __forceinline__ void store_shared(uint32_t to, uint32_t a) {
+  asm volatile("st.shared.u32 [%0], %1;" ::"r"(to), "r"(a) : "memory");
 }
 __device__ __forceinline__ void store_shared(uint32_t to, uint32_t a, uint32_t b) {
   asm volatile("st.shared.v2.u32 [%0], {%1, %2};" ::"r"(to), "r"(a), "r"(b) : "memory");
@@ -97,9 +93,14 @@ struct WeightTile {
         for (int j = 0; j < 2; j++) {
           float x[8];
           held[i].numbers(j, x);
-          const int chunk = 4 * j + t / 2;
-          store_shared(to + tile_byte(in_tile, chunk) + t % 2 * 8, pack<T>(x[0], x[1]), pack<T>(x[2], x[3]));
-          store_shared(to + tile_byte(in_tile, chunk + 2) + t % 2 * 8, pack<T>(x[4], x[5]), pack<T>(x[6], x[7]));
+          if constexpr (W == kQ4_G128) {
+#pragma unroll
+            for (int p = 0; p < 4; p++) store_shared(to + tile_byte(in_tile, 4 * j + p) + 4 * t, pack<T>(x[2 * p], x[2 * p + 1]));
+          } else {
+            const int chunk = 4 * j + t / 2;
+            store_shared(to + tile_byte(in_tile, chunk) + t % 2 * 8, pack<T>(x[0], x[1]), pack<T>(x[2], x[3]));
+            store_shared(to + tile_byte(in_tile, chunk + 2) + t % 2 * 8, pack<T>(x[4], x[5]), pack<T>(x[6], x[7]));
+          }
         }
       }
     }
@@ -175,7 +176,7 @@ __device__ void linear_many(const Linear<T>& op) {
   wait_for_previous();
   allow_next();
   const int first_row = blockIdx.x * kManyTile, first_output = blockIdx.y * OUTPUTS;
-  const uint32_t base = static_cast<uint32_t>(__cvta_generic_to_shared(stages));
+  const uint32_t base = shared_at(stages);
   const int steps = (op.columns + kManyColumns - 1) / kManyColumns;
   constexpr int kStageBytes = kXTileBytes + OUTPUTS * kManyColumns * 2;
   auto next = [](int stage) { return stage + 1 == kManyStages ? 0 : stage + 1; };
@@ -217,13 +218,15 @@ __device__ void linear_many(const Linear<T>& op) {
   extern "C" __global__ void __launch_bounds__(256, 2) linear_few_##name##_##type##_##rows(Linear<T> op) {    \
     linear_few_##path<W, T, rows / 8>(op);                                                                    \
   }
-#define LINEAR_ONE(name, W, T, type, path)                                                                    \
-  LINEAR_FEW(name, W, T, type, path, 8)                                                                       \
-  LINEAR_FEW(name, W, T, type, path, 16)                                                                      \
-  LINEAR_FEW(name, W, T, type, path, 32)                                                                      \
-  extern "C" __global__ void __launch_bounds__(128, 2) linear_many_##name##_##type(Linear<T> op) {            \
-    linear_many<W, T, 128>(op);                                                                               \
+#define LINEAR_MANY(name, W, type)                                                                            \
+  extern "C" __global__ void __launch_bounds__(128, 2) linear_many_##name##_##type(Linear<type> op) {         \
+    linear_many<W, type, 128>(op);                                                                            \
   }
-#define LINEAR(name, W, path)             \
-  LINEAR_ONE(name, W, bf16, bf16, path)   \
-  LINEAR_ONE(name, W, f16, f16, path)
+#define LINEAR_ONE(name, W, type, path)                                                                       \
+  LINEAR_FEW(name, W, type, type, path, 8)                                                                    \
+  LINEAR_FEW(name, W, type, type, path, 16)                                                                   \
+  LINEAR_FEW(name, W, type, type, path, 32)                                                                   \
+  LINEAR_MANY(name, W, type)
+#define LINEAR(name, W, path)       \
+  LINEAR_ONE(name, W, bf16, path)   \
+  LINEAR_ONE(name, W, f16, path)

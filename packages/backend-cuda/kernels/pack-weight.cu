@@ -1,17 +1,18 @@
-// Weights from their stored form (GGUF blocks, or plain rows) into the layout of dequantize.cuh.
+// Weights from their stored form (blocks, or plain rows) into the layout of dequantize.cuh.
 #include "dequantize.cuh"
 
 // Reads one stored block; `code` is an element's unsigned integer.
 template <int W>
 struct Stored {
-  static constexpr int kElements = W >= kQ4_K ? 256 : 32;
-  static constexpr int kBytes = W == kQ8_0 ? 34 : W == kQ4_0 ? 18 : W == kQ4_1 ? 20 : W == kQ4_K ? 144 : W == kQ5_K ? 176 : 210;
+  static constexpr int kElements = W >= kQ4_K ? 256 : W == kQ4_G128 ? 128 : 32;
+  static constexpr int kBytes = W == kQ4_G128 ? 68 : W == kQ8_0 ? 34 : W == kQ4_0 ? 18 : W == kQ4_1 ? 20 : W == kQ4_K ? 144 : W == kQ5_K ? 176 : 210;
   const uint8_t* block;
 
   __device__ __forceinline__ uint32_t half_at(int at) const { return block[at] | block[at + 1] << 8; }
 
   __device__ __forceinline__ uint32_t code(int i) const {
     if constexpr (W == kQ8_0) return block[2 + i];
+    if constexpr (W == kQ4_G128) return block[4 + i / 2] >> (i % 2 * 4) & 15;
     if constexpr (W == kQ4_0 || W == kQ4_1) return block[(W == kQ4_0 ? 2 : 4) + i % 16] >> (i / 16 * 4) & 15;
     if constexpr (W == kQ6_K) {
       const int half = i / 128, part = i / 32 % 4, x = i % 32;
@@ -45,7 +46,7 @@ __device__ void pack_weight(const uint8_t* stored, void* weight, int rows, int c
     const Stored<W> from_block = {stored + blockIdx.x * row_bytes + static_cast<int64_t>(group / kGroups) * Stored<W>::kBytes};
     const int within = group % kGroups;
     uint32_t code[8];
-    for (int e = 0; e < 8; e++) code[e] = from_block.code(within * 32 + (e < 4 ? 4 * t + e : 12 + 4 * t + e));
+    for (int e = 0; e < 8; e++) code[e] = from_block.code(within * 32 + pair_column<W>(e / 2, t) + e % 2);
     const int64_t unit = static_cast<int64_t>(row) * planes.units + group / 4;
     if constexpr (W == kQ8_0) {
       uint8_t* to = planes.quants + unit * 128 + j / 2 * 64 + t * 16 + j % 2 * 8;
@@ -55,6 +56,13 @@ __device__ void pack_weight(const uint8_t* stored, void* weight, int rows, int c
       for (int e = 0; e < 8; e++) {
         word |= (code[e] & 15) << (4 * (e / 2) + 16 * (e % 2));
         high |= code[e] >> 4 << (W == kQ6_K ? 2 * (e / 2) + 8 * (e % 2) : e / 2 + 4 * (e % 2));
+      }
+      if constexpr (W == kQ4_G128) {
+        uint8_t* tile = tile_of(planes.quants, planes.units, row, group / 4);
+        reinterpret_cast<uint32_t*>(tile + tile_words(row, t))[j] = word;
+        if (t == 0 && within == 0)
+          reinterpret_cast<uint32_t*>(tile + kTileScales)[row % kTileRows] = from_block.half_at(0) | from_block.half_at(2) << 16;
+        continue;
       }
       reinterpret_cast<uint32_t*>(planes.quants)[unit * 16 + t * 4 + j] = word;
       if constexpr (W == kQ5_K) planes.high[unit * 16 + t * 4 + j] = high;
@@ -87,6 +95,7 @@ __device__ void pack_plain(const V* stored, V* weight, int columns, int from) {
 PACK_WEIGHT(q8_0, kQ8_0)
 PACK_WEIGHT(q4_0, kQ4_0)
 PACK_WEIGHT(q4_1, kQ4_1)
+PACK_WEIGHT(q4_g128, kQ4_G128)
 PACK_WEIGHT(q4_k, kQ4_K)
 PACK_WEIGHT(q5_k, kQ5_K)
 PACK_WEIGHT(q6_k, kQ6_K)

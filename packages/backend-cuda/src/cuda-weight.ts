@@ -20,7 +20,7 @@ export class CudaWeight implements WeightMatrix {
     checkWeightShape(rows, columns, dtype);
     this.bytes = weightBytes(dtype, rows, columns);
     this.#allocation = machine.pool.allocate(`A weight [${rows}, ${columns}] of ${dtype}`, this.bytes);
-    if (isFilledUp(dtype, columns)) machine.stream.fill(this.#allocation.address, 0, this.bytes);
+    if (isFilledUp(dtype, rows, columns)) machine.stream.fill(this.#allocation.address, 0, this.bytes);
   }
 
   /** @throws UsageError after release */

@@ -8,6 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { probeCuda } from "@infllm/backend-cuda";
 import { bench } from "./bench.ts";
 import { check, checkShard } from "./check.ts";
+import { endToEnd } from "./end-to-end.ts";
 import { generate } from "./generate.ts";
 import { lab } from "./lab.ts";
 import { earlierParts, writeRecord } from "./record.ts";
@@ -18,7 +19,7 @@ import { unions } from "./unions.ts";
 const [verb, activation, shard, shards] = process.argv.slice(2);
 if (verb === "shard" && (activation === "bf16" || activation === "f16")) await checkShard(activation, Number(shard), Number(shards));
 
-const parts = { check, model: generate, unions, bench, lab, sanitize } as const;
+const parts = { check, model: generate, unions, bench, lab, e2e: endToEnd, sanitize } as const;
 const asked = process.argv.slice(2).filter((name): name is keyof typeof parts => name in parts);
 const names = asked.length > 0 ? asked : (Object.keys(parts) as (keyof typeof parts)[]);
 

@@ -51,3 +51,25 @@ WGMMA_TILE_OF(192, 96, 96, 97)
 WGMMA_TILE_OF(256, 128, 128, 129)
 #undef WGMMA_TILE_OF
 #undef WGMMA_TILE
+
+// The same with A in registers (the layout of mma.m16n8k16): operands A0 .. A0 + 3, then B.
+#define WGMMA_TILE_RS(N, COUNT, A0, A1, A2, A3, B, TYPES)                                                         \
+  asm volatile("{\n.reg .pred p;\nsetp.eq.b32 p, 0, 0;\n"                                                         \
+               "wgmma.mma_async.sync.aligned.m64n" #N "k16.f32." TYPES " {" TILE_REGS_0_##COUNT "}, {%" #A0 ",%" #A1 \
+               ",%" #A2 ",%" #A3 "}, %" #B ", p, 1, 1, 0;\n}"                                                     \
+               : TILE_OUT##COUNT                                                                                  \
+               : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "l"(b))
+#define WGMMA_TILE_RS_OF(N, COUNT, A0, A1, A2, A3, B)                                                             \
+  template <typename T>                                                                                           \
+  __device__ __forceinline__ void wgmma_tile(float(&d)[COUNT], uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint64_t b) { \
+    if constexpr (is_half<T>)                                                                                     \
+      WGMMA_TILE_RS(N, COUNT, A0, A1, A2, A3, B, "f16.f16");                                                      \
+    else                                                                                                          \
+      WGMMA_TILE_RS(N, COUNT, A0, A1, A2, A3, B, "bf16.bf16");                                                    \
+  }
+WGMMA_TILE_RS_OF(32, 16, 16, 17, 18, 19, 20)
+WGMMA_TILE_RS_OF(64, 32, 32, 33, 34, 35, 36)
+WGMMA_TILE_RS_OF(128, 64, 64, 65, 66, 67, 68)
+WGMMA_TILE_RS_OF(256, 128, 128, 129, 130, 131, 132)
+#undef WGMMA_TILE_RS_OF
+#undef WGMMA_TILE_RS

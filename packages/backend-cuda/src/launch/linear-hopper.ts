@@ -70,7 +70,10 @@ export function multiplyOnHopper(machine: Machine, product: Product, overlap: bo
 
 /** The kernel, tile and cluster that a plain reckoning of clocks finds fastest; of equals the first. */
 export function planProduct(shape: ProductShape, multiprocessors: number): HopperPlan {
-  const candidates = [...splitCandidates(shape, multiprocessors), ...tileCandidates(shape, multiprocessors)];
+  return fastest([...splitCandidates(shape, multiprocessors), ...tileCandidates(shape, multiprocessors)]);
+}
+
+export function fastest(candidates: readonly Candidate[]): HopperPlan {
   const { kernel, width, cluster, blocks } = candidates.reduce((best, other) => (other.clocks < best.clocks ? other : best));
   return { kernel, width, cluster, blocks };
 }
@@ -90,17 +93,27 @@ function tileCandidates({ rows, columns, outs }: ProductShape, multiprocessors: 
   );
 }
 
-function splitCandidates({ rows, columns, outs }: ProductShape, multiprocessors: number): Candidate[] {
-  const steps = Math.ceil(columns / STEP);
-  const width = [16, 32, 64, 128].find((most) => rows <= most) ?? 256;
+/** How a kernel that splits columns reads weights: their bytes, the columns of its smallest part, its narrowest tile. */
+export interface SplitWeights {
+  readonly bytes: number;
+  readonly partColumns: number;
+  readonly leastWidth: number;
+}
+
+const SIXTEEN_BITS: SplitWeights = { bytes: 2, partColumns: STEP, leastWidth: 16 };
+
+/** Tiles of 128 outputs with their columns split over clusters of 1, 2, 4 and 8 blocks. */
+export function splitCandidates({ rows, columns, outs }: ProductShape, multiprocessors: number, weights = SIXTEEN_BITS): Candidate[] {
+  const parts = Math.ceil(columns / weights.partColumns);
+  const width = [16, 32, 64, 128].find((most) => rows <= most && most >= weights.leastWidth) ?? 256;
   const tiles = Math.ceil(rows / width) * Math.ceil(outs / FIRST_ROWS);
-  const memory = memoryClocks(columns * outs, multiprocessors);
+  const memory = memoryClocks((columns * outs * weights.bytes) / 2, multiprocessors);
   return [1, 2, 4, 8]
-    .filter((splits) => splits <= steps)
+    .filter((splits) => splits <= parts)
     .map((splits): Candidate => {
       const blocks = tiles * splits;
-      const stepsOfBlock = Math.ceil(steps / splits);
-      const bytes = stepsOfBlock * (FIRST_ROWS + width) * STEP * 2;
+      const stepsOfBlock = (Math.ceil(parts / splits) * weights.partColumns) / STEP;
+      const bytes = stepsOfBlock * (FIRST_ROWS * weights.bytes + width * 2) * STEP;
       const rounds = Math.ceil(blocks / multiprocessors);
       const busiest = rounds * Math.max(stepsOfBlock * tensorClocks(width), bytes / RATE.alone);
       const all = (blocks * bytes) / (RATE.shared * multiprocessors);

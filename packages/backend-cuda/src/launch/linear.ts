@@ -6,7 +6,9 @@ import type { CudaTensor } from "../cuda-tensor.ts";
 import type { CudaWeight } from "../cuda-weight.ts";
 import type { LaunchSize, Machine } from "../machine.ts";
 import { plainPitch } from "../weight-layout.ts";
+import { fourBitMultiplies, multiplyFourBit } from "./linear-four-bit.ts";
 import { hopperMultiplies, multiplyOnHopper } from "./linear-hopper.ts";
+import { streamingKernel } from "./linear-stream.ts";
 import { wideAccess } from "./wide-access.ts";
 
 /** Most rows of the kernels that read every weight once. */
@@ -23,7 +25,7 @@ const STAGED_BYTES = 3 * 64 * 2;
  * H200 takes cuBLASLt 29 µs, the kernels for few rows 33 with 8 rows and 69 with 32. Weights that must be converted first
  * stay with these for as many rows as they read them once for.
  */
-const WIDE_ROWS = { same: 9, converted: 33 } as const;
+const WIDE_ROWS = { same: 9, converted: 33, fourBit: 17 } as const;
 /** Most scratch memory for a weight in the activations' type; larger ones are converted tile by tile. */
 const MOST_CONVERTED = 512 * 1024 * 1024;
 
@@ -42,7 +44,7 @@ export function linear(machine: Machine, { x, weight, bias, out }: LinearArgs): 
   const to = rowsOf(machine, "linear: out", out, [machine.activation, "f32"], shape);
   const operands = { x: input, weight: matrix, bias: bias && f32Vector(machine, "linear: bias", bias, matrix.rows), out: to };
   if (input.rows === 0) return;
-  const from = matrix.dtype === input.dtype ? WIDE_ROWS.same : WIDE_ROWS.converted;
+  const from = matrix.dtype === input.dtype ? WIDE_ROWS.same : matrix.dtype === "q4_g128" ? WIDE_ROWS.fourBit : WIDE_ROWS.converted;
   if (input.rows >= from && multiplyWide(machine, operands)) return;
   multiplyByKernel(machine, operands);
 }
@@ -64,6 +66,10 @@ function multiplyWide(machine: Machine, operands: Operands): boolean {
     out,
     bias,
   };
+  if (weight.dtype === "q4_g128" && fourBitMultiplies(machine, product)) {
+    multiplyFourBit(machine, product, weight, weightIsOld(machine));
+    return true;
+  }
   const library = libraryFor(machine, operands, product);
   if (library === undefined && !hopperMultiplies(machine, product)) return false;
   const roundsBias = library !== undefined && bias !== undefined && product.outType !== "f32";
@@ -120,7 +126,7 @@ function weightIsOld(machine: Machine): boolean {
 }
 
 function multiplyByKernel(machine: Machine, { x, weight, bias, out }: Operands): void {
-  const { kernel, ...size } = kernelFor(machine, x, weight);
+  const { kernel, ...size } = streamingKernel(machine, x, weight) ?? kernelFor(machine, x, weight);
   machine.launch(kernel, { ...size, overlap: weightIsOld(machine) }, (args) =>
     args.struct((op) =>
       op
@@ -141,7 +147,7 @@ function multiplyByKernel(machine: Machine, { x, weight, bias, out }: Operands):
 
 function kernelFor(machine: Machine, x: CudaTensor, weight: CudaWeight): LaunchSize & { readonly kernel: string } {
   const types = `${weight.dtype}_${x.dtype}`;
-  const few = FEW.find((most) => x.rows <= most);
+  const few = weight.dtype === "q4_g128" ? undefined : FEW.find((most) => x.rows <= most);
   if (few !== undefined) {
     return { kernel: `linear_few_${types}_${few}`, grid: [Math.ceil(weight.rows / FEW_OUTPUTS)], block: [FEW_THREADS] };
   }
