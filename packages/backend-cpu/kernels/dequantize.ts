@@ -1,4 +1,4 @@
-/** GGUF's block-quantised rows to f32. Kinds as in `src/abi.ts`: 3 q8_0, 4 q4_0, 5 q4_1, 6 q4_k, 7 q5_k, 8 q6_k. */
+/** Block-quantised rows to f32. Kinds as in `src/abi.ts`: 3 q8_0, 4 q4_0, 5 q4_1, 6 q4_k, 7 q5_k, 8 q6_k, 9 q4_g128. */
 import { f16Scalar } from "./half";
 
 // @ts-ignore: decorator
@@ -91,7 +91,33 @@ function q6_k(from: usize, to: usize): void {
   }
 }
 
+/** The low and high nibbles of sixteen bytes in turn: the first sixteen numbers of q4_g128, less the zero point. */
+// @ts-ignore: decorator
+@inline export function firstPairs(raw: v128, zero: v128): v128 {
+  const low = v128.and(raw, i8x16.splat(15)), high = upper4(raw);
+  return i8x16.sub(v128.shuffle<i8>(low, high, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), zero);
+}
+
+/** The sixteen numbers after those. */
+// @ts-ignore: decorator
+@inline export function lastPairs(raw: v128, zero: v128): v128 {
+  const low = v128.and(raw, i8x16.splat(15)), high = upper4(raw);
+  return i8x16.sub(v128.shuffle<i8>(low, high, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), zero);
+}
+
+/** q4_g128: 128 numbers sharing scale and zero point, an integer. */
+function q4_g128(from: usize, to: usize): void {
+  const scale = f32x4.splat(f16At(from)), none = f32x4.splat(0);
+  const zero = i8x16.splat(<i8>f16At(from + 2));
+  for (let i: usize = 0; i < 64; i += 16) {
+    const raw = v128.load(from + i, 4);
+    store16(to + (i << 3), firstPairs(raw, zero), scale, none);
+    store16(to + (i << 3) + 64, lastPairs(raw, zero), scale, none);
+  }
+}
+
 export function blockElements(kind: i32): i32 {
+  if (kind == 9) return 128;
   return kind < 6 ? 32 : 256;
 }
 
@@ -100,7 +126,8 @@ export function blockBytes(kind: i32): i32 {
   if (kind == 4) return 18;
   if (kind == 5) return 20;
   if (kind == 6) return 144;
-  return kind == 7 ? 176 : 210;
+  if (kind == 7) return 176;
+  return kind == 8 ? 210 : 68;
 }
 
 /** Elements [first, first + count) of a quantised row as f32; both multiples of the block. */
@@ -113,7 +140,8 @@ export function dequantizeRow(kind: i32, row: usize, first: i32, count: i32, to:
     else if (kind == 5) q4_1(from, to);
     else if (kind == 6) qk(from, from + 16, 0, to);
     else if (kind == 7) qk(from, from + 48, from + 16, to);
-    else q6_k(from, to);
+    else if (kind == 8) q6_k(from, to);
+    else q4_g128(from, to);
     from += bytes;
     to += <usize>elements << 2;
   }

@@ -5,7 +5,7 @@
  * gave 7.
  */
 import { f16Scalar } from "./half";
-import { minimumOf, scaleOf, upper4 } from "./dequantize";
+import { firstPairs, lastPairs, minimumOf, scaleOf, upper4 } from "./dequantize";
 import { madd, max4, sum4 } from "./vector";
 
 /** Bytes of 32 prepared numbers: high i16 [32], low i16 [32], scale f32, sum f32, 8 unused. */
@@ -163,11 +163,27 @@ function q6_k(x: usize, row: usize, k: i32): f32 {
   return sum4(total);
 }
 
+function q4_g128(x: usize, row: usize, k: i32): f32 {
+  let total = f32x4.splat(0);
+  for (let i = 0; i < k; i += 128) {
+    const d = f16At(row), zero = i8x16.splat(<i8>f16At(row + 2));
+    for (let at: usize = 0; at < 64; at += 16) {
+      const raw = v128.load(row + at, 4);
+      const sum = dot32(firstPairs(raw, zero), lastPairs(raw, zero), x);
+      total = madd(sum, f32x4.splat(d * load<f32>(x, 128)), total);
+      x += RECORD;
+    }
+    row += 68;
+  }
+  return sum4(total);
+}
+
 /** Prepared x [k] times one row of the weight. */
 export function quantizedDot(kind: i32, x: usize, row: usize, k: i32): f32 {
   if (kind == 3) return q8_0(x, row, k);
   if (kind == 4) return q4_0(x, row, k);
   if (kind == 5) return q4_1(x, row, k);
   if (kind == 6) return qk(x, row, k, false);
-  return kind == 7 ? qk(x, row, k, true) : q6_k(x, row, k);
+  if (kind == 7) return qk(x, row, k, true);
+  return kind == 8 ? q6_k(x, row, k) : q4_g128(x, row, k);
 }

@@ -22,10 +22,18 @@ export const op = {
 export type OpNumber = (typeof op)[keyof typeof op];
 
 /** How kernels name the type of weights and cached keys. */
-export const kind = { f32: 0, f16: 1, bf16: 2, q8_0: 3, q4_0: 4, q4_1: 5, q4_k: 6, q5_k: 7, q6_k: 8 } as const satisfies Record<
-  WeightDType,
-  number
->;
+export const kind = {
+  f32: 0,
+  f16: 1,
+  bf16: 2,
+  q8_0: 3,
+  q4_0: 4,
+  q4_1: 5,
+  q4_k: 6,
+  q5_k: 7,
+  q6_k: 8,
+  q4_g128: 9,
+} as const satisfies Record<WeightDType, number>;
 
 /** Columns of a weight that `linear` widens at once, and panels of such slabs (`kernels/linear.ts`). */
 export const K_SLAB = 512;

@@ -5,7 +5,7 @@ import { headDims } from "./webgpu-cache.ts";
 
 /** Types that kernels read, whatever the GPU. */
 export const capabilityTypes = {
-  weights: ["bf16", "f16", "f32", "q8_0", "q4_0", "q4_1", "q4_k", "q5_k", "q6_k"],
+  weights: ["bf16", "f16", "f32", "q8_0", "q4_0", "q4_1", "q4_k", "q5_k", "q6_k", "q4_g128"],
   caches: ["f32", "f16", "bf16"],
 } as const satisfies { readonly weights: readonly WeightDType[]; readonly caches: readonly FloatDType[] };
 

@@ -22,7 +22,7 @@ export function weightLayout(dtype: WeightDType, columns: number): WeightLayout 
     const bytes = Math.ceil(columns / 4) * 4 * dtypeInfo(dtype).blockBytes;
     return { pitchWords: bytes / 4, pitch: Math.ceil(columns / 4), asStored: bytes === stored };
   }
-  if (dtype === "q4_k" || dtype === "q5_k") return { pitchWords: stored / 4, pitch: stored / 4, asStored: true };
+  if (dtype === "q4_k" || dtype === "q5_k" || dtype === "q4_g128") return { pitchWords: stored / 4, pitch: stored / 4, asStored: true };
   const words = dtype === "q6_k" ? (columns / 256) * (Q6_K_BYTES / 4) : planeWords(dtype, columns);
   return { pitchWords: words, pitch: words, asStored: false };
 }

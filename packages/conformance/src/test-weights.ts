@@ -1,5 +1,5 @@
 /** Weight matrices in every storage type, with the numbers that the stored bytes stand for. */
-import { fromF32, isQuantized, rowBytes, toF32 } from "@infllm/tensor";
+import { dtypeInfo, fromF32, isQuantized, rowBytes, toF32 } from "@infllm/tensor";
 import type { Random, WeightDType } from "@infllm/tensor";
 
 export interface TestWeight {
@@ -11,7 +11,8 @@ export interface TestWeight {
 /** Columns that a row of this type may have, odd ones among them where the type allows. */
 export function testColumns(dtype: WeightDType): readonly number[] {
   if (!isQuantized(dtype)) return [1, 7, 8, 9, 63, 64, 65, 130];
-  return dtype === "q8_0" || dtype === "q4_0" || dtype === "q4_1" ? [32, 96, 256] : [256, 512];
+  const block = dtypeInfo(dtype).blockElements;
+  return block === 32 ? [32, 96, 256] : block === 128 ? [128, 384, 512] : [256, 512];
 }
 
 export function testWeight(dtype: WeightDType, rows: number, columns: number, random: Random): TestWeight {

@@ -10,7 +10,7 @@ import { hfFiles, randomModel } from "./support/random-model.ts";
 import type { RandomModel } from "./support/random-model.ts";
 import { plainLogits } from "./support/plain-forward.ts";
 
-const model = randomModel("qwen2", { intermediate_size: 64 });
+const model = randomModel("qwen2", { hidden_size: 128, intermediate_size: 128, head_dim: 32 });
 const ids = Array.from({ length: 30 }, (_, i) => 4 + ((i * 53) % 250));
 
 /** The model whose matrices went through a type and back. */
@@ -41,7 +41,7 @@ describe("weights of every type compute with exactly the numbers they hold", () 
     expect(await error(hfFiles(model, { tensors: mixed }), rounded("f16", (other) => other === name))).toBeLessThan(1e-5);
   });
 
-  for (const weights of ["f16", "bf16", "q8_0", "q4_0", "q4_1"] as const) {
+  for (const weights of ["f16", "bf16", "q8_0", "q4_0", "q4_1", "q4_g128"] as const) {
     it(`converted to ${weights} while loading`, async () => {
       expect(await error(hfFiles(model), rounded(weights), { weights })).toBeLessThan(1e-5);
     });

@@ -1,6 +1,7 @@
 /**
  * Element types. Plain types hold one number an element; block-quantised types store a row in blocks of
- * `blockElements` numbers that share scales (layouts as in GGUF, little-endian).
+ * `blockElements` numbers that share scales, little-endian: layouts as in GGUF, and `q4_g128`, which holds what GPTQ
+ * and AWQ checkpoints publish (see `q4-g128.ts`).
  */
 interface DTypeInfo {
   readonly blockElements: number;
@@ -22,6 +23,7 @@ const table = {
   q4_k: { blockElements: 256, blockBytes: 144, epsilon: 0 },
   q5_k: { blockElements: 256, blockBytes: 176, epsilon: 0 },
   q6_k: { blockElements: 256, blockBytes: 210, epsilon: 0 },
+  q4_g128: { blockElements: 128, blockBytes: 68, epsilon: 0 },
 } as const satisfies Record<string, DTypeInfo>;
 
 export type DType = keyof typeof table;

@@ -7,6 +7,7 @@ export * from "./device-checks.ts";
 export * from "./dtype.ts";
 export * from "./half.ts";
 export * from "./quantize.ts";
+export * from "./q4-g128.ts";
 export * from "./convert.ts";
 export * from "./shape.ts";
 export * from "./host-tensor.ts";

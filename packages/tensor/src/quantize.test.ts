@@ -5,7 +5,7 @@ import { fromF32, toF32 } from "./convert.ts";
 import { dtypeInfo } from "./dtype.ts";
 import { FormatError, ShapeError, UnsupportedError } from "./errors.ts";
 import { f16ToF32 } from "./half.ts";
-import { quantize } from "./quantize.ts";
+import { quantizableDTypes, quantize } from "./quantize.ts";
 import { random } from "./random.ts";
 import { rowBytes } from "./shape.ts";
 
@@ -47,15 +47,15 @@ describe("encoding", () => {
     expect(fromF32(dtype, numbers(samples.encode[dtype].values))).toEqual(bytes(samples.encode[dtype].blocks));
   });
 
-  it.each(["q8_0", "q4_0", "q4_1"] as const)("%s decodes to within a step of the input", (dtype) => {
-    const { blockBytes } = dtypeInfo(dtype);
+  it.each(["q8_0", "q4_0", "q4_1", "q4_g128"] as const)("%s decodes to within a step of the input", (dtype) => {
+    const { blockBytes, blockElements } = dtypeInfo(dtype);
     fc.assert(
       fc.property(fc.integer(), fc.constantFrom(1e-3, 1, 100), (seed, scale) => {
-        const values = random(seed).normals(64, scale);
+        const values = random(seed).normals(256, scale);
         const stored = fromF32(dtype, values);
-        const decoded = toF32(dtype, stored, 64);
+        const decoded = toF32(dtype, stored, 256);
         values.forEach((value, i) => {
-          const at = Math.floor(i / 32) * blockBytes;
+          const at = Math.floor(i / blockElements) * blockBytes;
           const step = Math.abs(f16ToF32((stored[at] ?? 0) | ((stored[at + 1] ?? 0) << 8)));
           // Half a step of rounding; q4_0's upper end is one step short of its lower. The scale itself is an f16,
           // so the far end (127, 8 or 15 steps) shifts by up to 2^-11 of it, or 2^-25 where the f16 is subnormal.
@@ -68,14 +68,14 @@ describe("encoding", () => {
   });
 
   it.each([NaN, Infinity, -Infinity, 3e38])("refuses %d in a quantised block", (bad) => {
-    const values = new Float32Array(32).fill(1);
+    const values = new Float32Array(128).fill(1);
     values[9] = bad;
-    for (const dtype of ["q8_0", "q4_0", "q4_1"] as const) expect(() => quantize(dtype, values)).toThrow(FormatError);
+    for (const dtype of quantizableDTypes) expect(() => quantize(dtype, values)).toThrow(FormatError);
   });
 
   it("names the types it can write", () => {
     expect(() => fromF32("q4_k", new Float32Array(256))).toThrow(UnsupportedError);
-    expect(() => fromF32("i32", new Float32Array(1))).toThrow(/f32, f16, bf16, q8_0, q4_0 and q4_1/);
+    expect(() => fromF32("i32", new Float32Array(1))).toThrow(/f32, f16, bf16, q8_0, q4_0, q4_1, q4_g128/);
     expect(() => fromF32("q4_0", new Float32Array(31))).toThrow(ShapeError);
   });
 });

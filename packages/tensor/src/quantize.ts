@@ -1,6 +1,6 @@
 /**
- * Block-quantised storage, in the layouts of GGUF. `d` and `m` are f16 scales, little-endian; a nibble byte holds
- * two 4-bit numbers. Decoding multiplies exactly and rounds to f32 once.
+ * Block-quantised storage, in the layouts of GGUF; `q4_g128` has a file of its own. `d` and `m` are f16 scales,
+ * little-endian; a nibble byte holds two 4-bit numbers. Decoding multiplies exactly and rounds to f32 once.
  *
  *   q8_0  d, 32 × i8                                       x = d·q
  *   q4_0  d, 16 bytes: low nibbles are 0…15, high 16…31    x = d·(q − 8)
@@ -9,28 +9,15 @@
  *   q5_k  as q4_k with 32 bytes of fifth bits before the nibbles
  *   q6_k  128 nibble bytes, 64 bytes of upper bit pairs, 16 × i8 scales, d          x = d·scale·(q − 32)
  */
+import { byte, half, range, signedByte, writeHalf } from "./block-bytes.ts";
+import type { DecodeBlock, EncodeBlock } from "./block-bytes.ts";
 import { dtypeInfo } from "./dtype.ts";
 import type { QuantizedDType } from "./dtype.ts";
-import { FormatError } from "./errors.ts";
-import { f16ToF32, f32ToF16 } from "./half.ts";
+import { decodeQ4G128, encodeQ4G128 } from "./q4-g128.ts";
 
 /** Types that `quantize` can write. */
-export type QuantizableDType = "q8_0" | "q4_0" | "q4_1";
-
-/** Reads one block at byte `at` into `out` from element `to` on. */
-type DecodeBlock = (data: Uint8Array, at: number, out: Float32Array, to: number) => void;
-
-function byte(data: Uint8Array, at: number): number {
-  return data[at] as number;
-}
-
-function signedByte(data: Uint8Array, at: number): number {
-  return ((data[at] as number) << 24) >> 24;
-}
-
-function half(data: Uint8Array, at: number): number {
-  return f16ToF32(byte(data, at) | (byte(data, at + 1) << 8));
-}
+export const quantizableDTypes = ["q8_0", "q4_0", "q4_1", "q4_g128"] as const;
+export type QuantizableDType = (typeof quantizableDTypes)[number];
 
 const decodeQ80: DecodeBlock = (data, at, out, to) => {
   const d = half(data, at);
@@ -107,6 +94,7 @@ const decoders: Readonly<Record<QuantizedDType, DecodeBlock>> = {
   q4_k: (data, at, out, to) => decodeGroups(data, at, out, to, false),
   q5_k: (data, at, out, to) => decodeGroups(data, at, out, to, true),
   q6_k: decodeQ6K,
+  q4_g128: decodeQ4G128,
 };
 
 /** Whole blocks to numbers. `data` holds a multiple of the type's block bytes (checked by `toF32`). */
@@ -119,40 +107,12 @@ export function dequantize(dtype: QuantizedDType, data: Uint8Array): Float32Arra
   return out;
 }
 
-/** The f16 scale, refused when the numbers are NaN, infinite or too large for it. */
-function writeHalf(data: Uint8Array, at: number, value: number, dtype: string): void {
-  const bits = f32ToF16(value);
-  if ((bits & 0x7c00) === 0x7c00) {
-    throw new FormatError(
-      `${dtype} cannot store NaN, infinite or very large numbers (a block needs the scale ${value}, an f16 reaches ` +
-        `65504). Check the tensor for NaN, or keep it as f32 or bf16.`,
-    );
-  }
-  data[at] = bits & 255;
-  data[at + 1] = bits >> 8;
-}
-
-function range(values: Float32Array, from: number): { min: number; max: number } {
-  let min = Infinity;
-  let max = -Infinity;
-  for (let i = 0; i < 32; i++) {
-    const value = values[from + i] as number;
-    // A NaN fails both comparisons of an ordinary search, so it is looked for.
-    if (Number.isNaN(value)) return { min: NaN, max: NaN };
-    if (value < min) min = value;
-    if (value > max) max = value;
-  }
-  return { min, max };
-}
-
-type EncodeBlock = (values: Float32Array, from: number, data: Uint8Array, at: number) => void;
-
 // Single-precision steps and rounding (half away from zero in q8_0, floor of x + ½ in q4) follow llama.cpp's
 // quantiser, so that both write the same bytes.
 const f32 = Math.fround;
 
 const encodeQ80: EncodeBlock = (values, from, data, at) => {
-  const { min, max } = range(values, from);
+  const { min, max } = range(values, from, 32);
   const d = f32(Math.max(max, -min) / 127);
   writeHalf(data, at, d, "q8_0");
   const inverse = d === 0 ? 0 : f32(1 / d);
@@ -167,7 +127,7 @@ function writeNibbles(data: Uint8Array, at: number, quantum: (i: number) => numb
 }
 
 const encodeQ40: EncodeBlock = (values, from, data, at) => {
-  const { min, max } = range(values, from);
+  const { min, max } = range(values, from, 32);
   // The number of largest magnitude becomes −8, the end of the range that has one step more.
   const extreme = firstExtreme(values, from, min, max);
   const d = f32(extreme / -8);
@@ -190,7 +150,7 @@ function firstExtreme(values: Float32Array, from: number, min: number, max: numb
 }
 
 const encodeQ41: EncodeBlock = (values, from, data, at) => {
-  const { min, max } = range(values, from);
+  const { min, max } = range(values, from, 32);
   const d = f32(f32(max - min) / 15);
   writeHalf(data, at, d, "q4_1");
   writeHalf(data, at + 2, min, "q4_1");
@@ -205,9 +165,10 @@ const encoders: Readonly<Record<QuantizableDType, EncodeBlock>> = {
   q8_0: encodeQ80,
   q4_0: encodeQ40,
   q4_1: encodeQ41,
+  q4_g128: encodeQ4G128,
 };
 
-/** Numbers to whole blocks; `values` holds a multiple of 32 (checked by `fromF32`). @throws FormatError on NaN or infinity */
+/** Numbers to whole blocks; `values` holds a multiple of the type's block (checked by `fromF32`). @throws FormatError on NaN or infinity */
 export function quantize(dtype: QuantizableDType, values: Float32Array): Uint8Array {
   const { blockElements, blockBytes } = dtypeInfo(dtype);
   const encode = encoders[dtype];

@@ -1,6 +1,6 @@
 /** Matrix products and plain copies: what the attention ops are held against, and the ceilings of the machine. */
 import type { ModelBackend } from "@infllm/command";
-import { fromF32, random, toF32, UnsupportedError, type EncodableDType, type WeightDType } from "@infllm/tensor";
+import { encodableDTypes, fromF32, isEncodable, random, toF32, UnsupportedError, type WeightDType } from "@infllm/tensor";
 import { mustAgree } from "../check.ts";
 import { measureAsync, type Sample } from "../measure.ts";
 import { readF32, writeF32 } from "./attention-layer.ts";
@@ -15,7 +15,7 @@ export interface ProductSize {
 /** x · weightᵀ, checked against float64 in some of its elements, then timed. */
 export async function timeProduct(backend: ModelBackend, size: ProductSize, rounds: number): Promise<Sample> {
   const { rows, columns, outputs, dtype } = size;
-  if (!isEncodable(dtype)) throw new UnsupportedError(`Weights of ${dtype} cannot be made here; use f32, f16, bf16, q8_0, q4_0 or q4_1.`);
+  if (!isEncodable(dtype)) throw new UnsupportedError(`Weights of ${dtype} cannot be made here; use one of ${encodableDTypes.join(", ")}.`);
   const { activation } = backend.capabilities;
   const x = backend.allocate(activation, [rows, columns]);
   const out = backend.allocate(activation, [rows, outputs]);
@@ -64,8 +64,4 @@ function dot(a: Float32Array, from: number, b: Float32Array, at: number, length:
   let sum = 0;
   for (let i = 0; i < length; i++) sum += (a[from + i] ?? Number.NaN) * (b[at + i] ?? Number.NaN);
   return sum;
-}
-
-function isEncodable(dtype: WeightDType): dtype is EncodableDType & WeightDType {
-  return ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"].includes(dtype);
 }

@@ -1,8 +1,7 @@
-import { FormatError, UnsupportedError, dtypeInfo, fromF32, rowBytes, toF32 } from "@infllm/tensor";
+import { FormatError, UnsupportedError, convertStored, dtypeInfo, isEncodable, rowBytes } from "@infllm/tensor";
 import type { DType, EncodableDType } from "@infllm/tensor";
 import type { WeightSource } from "../formats/weight-source.ts";
 import { assertFinite, firstNonFinite } from "../weights/finite.ts";
-import { isEncodable } from "../weights/weight-plan.ts";
 
 /** Bytes handled at a time. */
 const PIECE_BYTES = 4 * 2 ** 20;
@@ -50,7 +49,7 @@ export async function* tensorRows(
 function converted(plan: TensorPlan, stored: DType, data: Uint8Array, elements: number): Uint8Array {
   if (stored === plan.dtype) return data;
   if (!isEncodable(plan.dtype)) throw new UnsupportedError(`${plan.name} cannot be written as ${plan.dtype}.`);
-  const result = fromF32(plan.dtype, toF32(stored, data, elements));
+  const result = convertStored(stored, plan.dtype, data, elements);
   if (firstNonFinite(plan.dtype, result) < 0) return result;
   throw new FormatError(`${plan.name} has numbers beyond the range of ${plan.dtype}; convert to bf16 or f32.`);
 }

@@ -9,6 +9,7 @@ const scaleOffsets: Partial<Record<DType, readonly number[]>> = {
   q4_k: [0, 2],
   q5_k: [0, 2],
   q6_k: [208],
+  q4_g128: [0, 2],
 };
 
 /** @throws FormatError naming the tensor and the first NaN or infinite number in it */

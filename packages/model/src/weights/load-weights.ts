@@ -1,10 +1,9 @@
-import { FormatError, fromF32, rowBytes, toF32 } from "@infllm/tensor";
+import { FormatError, convertStored, isEncodable, rowBytes, toF32 } from "@infllm/tensor";
 import type { Backend, DeviceTensor, NeuralOps, WeightDType, WeightMatrix } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import type { WeightSource } from "../formats/weight-source.ts";
 import { assertFinite, firstNonFinite } from "./finite.ts";
 import { layerPrefix, names } from "./tensor-list.ts";
-import { isEncodable } from "./weight-plan.ts";
 import type { LinearPlan, MatrixPlan, WeightPlan } from "./weight-plan.ts";
 
 /** Stored bytes read at a time: enough for full disk speed, little beside any model. */
@@ -183,7 +182,7 @@ class Loader {
   #converted(name: string, data: Uint8Array, elements: number, dtype: WeightDType): Uint8Array {
     const stored = this.context.source.info(name).dtype;
     if (stored === dtype || !isEncodable(dtype)) return data;
-    const converted = fromF32(dtype, toF32(stored, data, elements));
+    const converted = convertStored(stored, dtype, data, elements);
     if (firstNonFinite(dtype, converted) < 0) return converted;
     throw new FormatError(`${name} has numbers beyond the range of ${dtype}; load its weights as bf16 or f32.`);
   }

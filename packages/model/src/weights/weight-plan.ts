@@ -1,5 +1,5 @@
-import { UnsupportedError, dtypeInfo, rowBytes } from "@infllm/tensor";
-import type { Capabilities, DType, EncodableDType, WeightDType } from "@infllm/tensor";
+import { UnsupportedError, dtypeInfo, isEncodable, rowBytes } from "@infllm/tensor";
+import type { Capabilities, DType, WeightDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import type { WeightSource } from "../formats/weight-source.ts";
 import { layerPrefix, names } from "./tensor-list.ts";
@@ -35,11 +35,11 @@ export interface WeightPlan {
 /** `stored` keeps each tensor's own type where the backend can. */
 export type WeightsOption = WeightDType | "stored";
 
-const encodable: readonly string[] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_1"] satisfies EncodableDType[];
-
-export function isEncodable(dtype: DType): dtype is EncodableDType {
-  return encodable.includes(dtype);
-}
+/**
+ * What holds a type best where a backend lacks it: q4_1 keeps the quants of q4_g128 (`repackQ4G128`) at 5 bits a number
+ * for its 4.25, q8_0 is exact at 8.5. Other types take the first that the backend offers.
+ */
+const substitutes: Partial<Record<DType, readonly WeightDType[]>> = { q4_g128: ["q4_1", "q8_0"] };
 
 /** @throws UnsupportedError for a `weights` option that the backend or the matrices do not allow */
 export function weightPlan(
@@ -94,7 +94,8 @@ function loadedAs(
     );
   }
   const kept = offered.find((dtype) => dtype === stored);
-  const other = kept ?? offered.find((dtype) => isEncodable(dtype) && fits(dtype));
+  const near = substitutes[stored]?.find((dtype) => offered.includes(dtype));
+  const other = kept ?? near ?? offered.find((dtype) => isEncodable(dtype) && fits(dtype));
   if (other !== undefined) return other;
   throw new UnsupportedError(`${name} is ${stored}, and this backend holds weights only as ${offered.join(", ")}.`);
 }
