@@ -66,9 +66,10 @@ def time():
         base = graphed(lambda i: torch.matmul(x, plain[i % 2].T, out=out), 4)
         print(f"{rows} x {columns} x {outs}: torch bf16 {base[0]:.2f} us, {tera / base[0]:.0f} TFLOP/s", flush=True)
         ws = [torch.randint(0, 60, (weight_bytes("q4_g128", outs, columns),), dtype=torch.uint8, device=dev) for _ in range(8)]
-        for split in splits_of(columns):
-            m, low, high = graphed(lambda i: linear(split, x, ws[i % 8], columns, None, out), 8)
-            print(f"    split {split}  {m:9.2f} us ({low:.2f} to {high:.2f})  {tera / m:6.0f} TFLOP/s  {base[0] / m:.2f}x torch bf16", flush=True)
+        fits = next((w for w in (32, 64, 128) if rows <= w), 256)
+        for split, width in [(s, w) for w in {fits, max(32, fits // 2)} for s in splits_of(columns)]:
+            m, low, high = graphed(lambda i: linear(split, x, ws[i % 8], columns, None, out, width), 8)
+            print(f"    width {width:3d} split {split}  {m:9.2f} us ({low:.2f} to {high:.2f})  {tera / m:6.0f} TFLOP/s  {base[0] / m:.2f}x torch bf16", flush=True)
         scratch = plain[0]
 
         def through_scratch(i):

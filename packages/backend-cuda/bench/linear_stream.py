@@ -1,7 +1,7 @@
 """Checks linear-stream.cu against float64, then times it beside torch (cuBLASLt, bf16) with the shares of this GPU's memory speed.
 
     bash neural-build.sh && python3 linear_stream.py check time
-    CUBINS=variants.cubin python3 linear_stream.py time v_q4_g128_bf16_8_8_6_3 ..   # kernels named .. warps, stages, blocks
+    CUBINS=variants.cubin python3 linear_stream.py time v_q4_g128_bf16_8_2_8_3_2 ..   # kernels named .. rows, tiles, warps, stages, blocks
 """
 import math, sys
 import numpy as np
@@ -9,32 +9,36 @@ import torch
 from neural import TYPES, Linear, P, cuda, dev, failures, graphed, guarded, launch, packed, report, rms, stored, untouched, weight_bytes
 
 MULTIPROCESSORS = torch.cuda.get_device_properties(0).multi_processor_count
-# warps, tiles a warp, blocks a multiprocessor
-KERNELS = {("q4_g128", 8): (8, 6, 3), ("q4_g128", 16): (8, 6, 2), ("bf16", 8): (8, 3, 2), ("f16", 8): (8, 3, 2)}
-TILE = {"q4_g128": 1088, "bf16": 4096, "f16": 4096}
+WIDE = (4, 4, 2, 2)  # 16 rows and at least 128 outputs a multiprocessor
+# most rows: tiles of outputs a warp at a time, warps, stages, blocks a multiprocessor
+KERNELS = {"q4_g128": {4: (1, 8, 3, 4), 8: (2, 16, 2, 1), 16: (2, 8, 2, 1)}, "bf16": {8: (1, 8, 3, 2)}, "f16": {8: (1, 8, 3, 2)}}
 
 
 def linear(dtype, act, x, weight, outs, bias, out, kernel=None, overlap=False):
     rows, columns = x.shape
-    most = 8 if rows <= 8 else 16
+    most = next(m for m in KERNELS[dtype] if rows <= m)
     vectors = columns % 8 == 0 and x.stride(0) % 8 == 0 and x.data_ptr() % 16 == 0
     op = Linear(x.data_ptr(), x.stride(0), weight.data_ptr(), 0 if bias is None else bias.data_ptr(), out.data_ptr(), out.stride(0),
                 rows, columns, outs, int(out.dtype == torch.float32), int(vectors))
-    warps, stages, blocks = map(int, kernel.split("_")[-3:]) if kernel else KERNELS[dtype, most]
-    tiles, slots = math.ceil(outs / 16), blocks * MULTIPROCESSORS
+    wide = outs >= 128 * MULTIPROCESSORS
+    several, warps, stages, blocks = map(int, kernel.split("_")[-4:]) if kernel else WIDE if most == 16 and wide else KERNELS[dtype][most]
+    stage = several * 1088 + rows * 256 if dtype == "q4_g128" else 4096
+    across = (most + 7) // 8
+    sums = (1 if several * across >= 4 else 2) * warps * 8 * across * (16 * several + 1) * 4
+    tiles, slots = math.ceil(outs / 16 / several), blocks * MULTIPROCESSORS
     grid = math.ceil(tiles / math.ceil(tiles / slots))
-    launch(kernel or f"linear_stream_{dtype}_{act}_{most}", (grid,), 32 * warps, warps * stages * TILE[dtype], op, overlap=overlap)
+    launch(kernel or f"linear_stream_{dtype}_{act}_{most}{'_wide' if most == 16 and wide else ''}", (grid,), 32 * warps, warps * stages * stage + sums, op, overlap=overlap)
 
 
 def check():
     rng = np.random.default_rng(3)
     worst, cases = {}, 0
-    for (dtype, most) in KERNELS:
+    for dtype, kernels in KERNELS.items():
         for act in ("bf16", "f16"):
             if dtype in TYPES and dtype != act:
                 continue
-            for rows, columns, outs, pad, biased in ((1, 128, 16, 0, False), (1, 4096, 4608, 0, False), (3, 256, 100, 3, True), (8, 1152, 33, 0, True), (5, 16384, 72, 8, False), (16, 4096, 129, 0, True), (9, 128, 5, 1, False), (2, 192, 40, 0, True), (7, 72, 24, 0, False), (4, 333, 19, 5, True)):
-                if (rows > 8) != (most == 16) or (dtype not in TYPES and columns % 128):
+            for rows, columns, outs, pad, biased in ((1, 128, 16, 0, False), (1, 4096, 4608, 0, False), (3, 256, 100, 3, True), (8, 1152, 33, 0, True), (5, 16384, 72, 8, False), (16, 4096, 129, 0, True), (13, 256, 17000, 0, True), (9, 128, 5, 1, False), (2, 192, 40, 0, True), (7, 72, 24, 0, False), (4, 333, 19, 5, True)):
+                if rows > max(kernels) or (dtype not in TYPES and columns % 128):
                     continue
                 data, exact = stored(dtype, outs, columns, rng)
                 weight = packed(dtype, outs, columns, data)
@@ -78,9 +82,8 @@ def time(names):
         print(f"{rows} x {columns} x {outs}: torch bf16 {base[0]:.2f} us, {outs * columns * 2 / base[0] / speed:.2f} of memory speed", flush=True)
         for kernel in names or [None]:
             for dtype in ("q4_g128", "bf16"):
-                if kernel and f"_{dtype}_bf16_{8 if rows <= 8 else 16}_" not in kernel.replace("v_bf16_bf16", "_bf16_bf16").replace("v_q4", "_q4"):
-                    continue
-                if not kernel and (dtype, 8 if rows <= 8 else 16) not in KERNELS:
+                most = next((m for m in KERNELS[dtype] if rows <= m), None)
+                if most is None or (kernel and f"_{dtype}_bf16_{most}_" not in kernel):
                     continue
                 size = weight_bytes(dtype, outs, columns)
                 if dtype == "bf16":

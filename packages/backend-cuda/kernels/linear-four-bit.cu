@@ -12,7 +12,7 @@ constexpr int threads_of(int n) { return kConsumers + (n == 256 ? 128 : 32); }
 constexpr int kWarps = kConsumers / 32;
 constexpr int kUnitSteps = kUnit / kStepColumns;
 
-// Shared memory: STAGES tiles [N, 64] of x, TILES tiles of weights a warp, the barriers of x. Sums take the place of the first two.
+// Shared memory: STAGES tiles [N, 64] of x, TILES tiles of weights a warp, the barriers of x. Sums, or the results, take the place of the first two.
 template <int N, int STAGES, int TILES>
 struct Layout {
   static constexpr int x_bytes = N * kStepColumns * 2;
@@ -123,6 +123,40 @@ __device__ __forceinline__ void multiply(float (&acc)[N / 2], const Layout<N, ST
   pin(acc);
 }
 
+// Without splits and in T, a tile goes through shared memory as [N, 128] in T, so that rows are stored 16 bytes at a time.
+constexpr int kOutPitch = kFirstRows * 2 + 16;
+
+template <typename T>
+__device__ __forceinline__ bool stores_directly(const LinearHopper& op, int splits) {
+  return splits == 1 && !op.out_f32 && op.out_stride % 8 == 0 && reinterpret_cast<uintptr_t>(op.out) % 16 == 0;
+}
+
+template <typename T, int N>
+__device__ __forceinline__ void store_tile(const float (&acc)[N / 2], const LinearHopper& op, const Part& part, uint32_t tile) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, output = part.first_output + 16 * warp + lane / 4;
+  const float low = op.bias && output < op.outs ? op.bias[output] : 0.f;
+  const float high = op.bias && output + 8 < op.outs ? op.bias[output + 8] : 0.f;
+  const uint32_t to = tile + (lane / 16 * 8 + lane % 8) * kOutPitch + 32 * warp + lane / 8 % 2 * 16;
+#pragma unroll
+  for (int j = 0; j < N / 8; j += 2)
+    asm volatile("stmatrix.sync.aligned.m8n8.x4.trans.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to + 8 * j * kOutPitch),
+                 "r"(pack<T>(acc[4 * j] + low, acc[4 * j + 1] + low)), "r"(pack<T>(acc[4 * j + 2] + high, acc[4 * j + 3] + high)),
+                 "r"(pack<T>(acc[4 * j + 4] + low, acc[4 * j + 5] + low)), "r"(pack<T>(acc[4 * j + 6] + high, acc[4 * j + 7] + high))
+                 : "memory");
+  named_barrier(1, kConsumers);
+  const int chunk = threadIdx.x % 16, at = part.first_output + 8 * chunk, rows = min(N, op.rows - part.first_row);
+  for (int row = threadIdx.x / 16; row < rows; row += kConsumers / 16) {
+    alignas(16) uint32_t eight[4];
+    WeightRing<1>::load_four(eight, tile + row * kOutPitch + 16 * chunk);
+    T* out = static_cast<T*>(op.out) + (part.first_row + row) * op.out_stride + at;
+    if (at + 8 <= op.outs) {
+      *reinterpret_cast<uint4*>(out) = *reinterpret_cast<uint4*>(eight);
+    } else {
+      for (int i = 0; i < op.outs - at; i++) out[i] = reinterpret_cast<const T*>(eight)[i];
+    }
+  }
+}
+
 template <int N, int STAGES, int TILES>
 __device__ __forceinline__ void load_x(const Part& part, const CUtensorMap* x, const Layout<N, STAGES, TILES>& shared) {
   Ring<STAGES> ring;
@@ -158,6 +192,10 @@ __device__ __forceinline__ void linear_four_bit(const LinearHopper& op, const ui
     float acc[N / 2];
     multiply<T, N, STAGES, TILES>(acc, shared, ring, part.steps());
     named_barrier(1, kConsumers);  // nobody reads tiles any more
+    if (stores_directly<T>(op, splits)) {
+      store_tile<T, N>(acc, op, part, shared.base);
+      return;
+    }
     write_sums<N>(acc, sums);
   } else {
     if constexpr (N == 256) registers_shrink<32>();
@@ -165,6 +203,7 @@ __device__ __forceinline__ void linear_four_bit(const LinearHopper& op, const ui
       wait_for_previous();
       load_x(part, x, shared);
     }
+    if (stores_directly<T>(op, splits)) return;
   }
   blocks_sync(splits);
   if (threadIdx.x < kConsumers) add_sums<T, N>(op, part, shared.base, split, splits);

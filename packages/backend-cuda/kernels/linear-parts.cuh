@@ -64,6 +64,8 @@ __device__ __forceinline__ void add_sums(const LinearHopper& op, const Part& par
   for (int i = 0; i < 4; i++)
     if (op.bias && output + i < op.outs) bias[i] = op.bias[output + i];
   const int rows = min(N, op.rows - part.first_row);
+  constexpr int kAtOnce = N <= 128 ? 4 : 1;  // loads of several rows on their way, as far as registers reach
+#pragma unroll kAtOnce
   for (int row = split + threadIdx.x / 32 * splits; row < rows; row += kConsumers / 32 * splits) {
     const uint32_t at = sums + (row * kSumPitch + quad) * 4;
     float4 of_split[kMostSplits];

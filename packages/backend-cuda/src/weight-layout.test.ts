@@ -35,9 +35,9 @@ describe("where rows lie", () => {
   });
 
   it("knows which weights have columns that must be zero", () => {
-    expect(isFilledUp("f32", 64)).toBe(false);
-    expect(isFilledUp("f32", 63)).toBe(true);
-    expect(isFilledUp("q4_0", 96)).toBe(true);
-    expect(isFilledUp("q4_0", 128)).toBe(false);
+    expect(isFilledUp("f32", 16, 64)).toBe(false);
+    expect(isFilledUp("f32", 16, 63)).toBe(true);
+    expect(isFilledUp("q4_0", 16, 96)).toBe(true);
+    expect(isFilledUp("q4_0", 16, 128)).toBe(false);
   });
 });

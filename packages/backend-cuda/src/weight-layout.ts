@@ -17,7 +17,6 @@ const planes: Readonly<Record<Exclude<QuantizedDType, "q4_g128">, readonly numbe
   q4_k: [64, 0, 8, 2],
   q5_k: [64, 16, 8, 2],
   q6_k: [64, 32, 8, 1],
-  q4_g128: [64, 0, 0, 4],
 };
 
 export type PlainDType = Exclude<WeightDType, QuantizedDType>;

@@ -3,29 +3,52 @@ import type { CudaTensor } from "../cuda-tensor.ts";
 import type { CudaWeight } from "../cuda-weight.ts";
 import type { LaunchSize, Machine } from "../machine.ts";
 
-/** How a kernel was compiled: its warps, the tiles that each has on their way, blocks a multiprocessor. */
+/** How a kernel was compiled. */
 interface Variant {
+  readonly name: string;
+  readonly mostRows: number;
+  /** Only for matrices with so many outputs for each multiprocessor; any when absent. */
+  readonly leastOutputs?: number;
+  /** Tiles of 16 outputs that a warp takes at a time. */
+  readonly tiles: number;
   readonly warps: number;
+  /** Times that many tiles, with their part of x, on their way to a warp. */
   readonly stages: number;
+  /** Blocks a multiprocessor. */
   readonly blocks: number;
 }
 
 const TILE_OUTPUTS = 16;
-const FOUR_BIT = { tileBytes: 1088, variants: { 8: { warps: 8, stages: 6, blocks: 3 }, 16: { warps: 8, stages: 6, blocks: 2 } } } as const;
-const PLAIN = { tileBytes: 4096, variants: { 8: { warps: 8, stages: 3, blocks: 2 }, 16: undefined } } as const;
+const UNIT = 128;
+const FOUR_BIT_TILE = 1088;
+const FOUR_BIT: readonly Variant[] = [
+  { name: "4", mostRows: 4, tiles: 1, warps: 8, stages: 3, blocks: 4 },
+  { name: "8", mostRows: 8, tiles: 2, warps: 16, stages: 2, blocks: 1 },
+  { name: "16_wide", mostRows: 16, leastOutputs: 128, tiles: 4, warps: 4, stages: 2, blocks: 2 },
+  { name: "16", mostRows: 16, tiles: 2, warps: 8, stages: 2, blocks: 1 },
+];
+const PLAIN: readonly Variant[] = [{ name: "8", mostRows: 8, tiles: 1, warps: 8, stages: 3, blocks: 2 }];
 
 /** The kernel for this product and its launch; nothing when another kernel must take it. */
 export function streamingKernel(machine: Machine, x: CudaTensor, weight: CudaWeight): (LaunchSize & { readonly kernel: string }) | undefined {
-  if (x.rows > 16) return undefined;
-  const rows = x.rows <= 8 ? 8 : 16;
-  const kernel = `linear_stream_${weight.dtype}_${x.dtype}_${rows}`;
-  const { tileBytes, variants } = weight.dtype === "q4_g128" ? FOUR_BIT : PLAIN;
-  const variant: Variant | undefined = variants[rows];
-  if (variant === undefined || !machine.has(kernel)) return undefined;
-  const { warps, stages, blocks } = variant;
-  const shared = warps * stages * tileBytes;
-  if (shared > machine.device.sharedBytes) return undefined;
-  const tiles = Math.ceil(weight.rows / TILE_OUTPUTS);
-  const turns = Math.ceil(tiles / (blocks * machine.device.multiprocessors));
-  return { kernel, grid: [Math.ceil(tiles / turns)], block: [32 * warps], shared };
+  const fourBit = weight.dtype === "q4_g128";
+  const { multiprocessors, sharedBytes } = machine.device;
+  const variant = (fourBit ? FOUR_BIT : PLAIN).find(
+    ({ mostRows, leastOutputs = 0 }) => x.rows <= mostRows && weight.rows >= leastOutputs * multiprocessors,
+  );
+  if (variant === undefined) return undefined;
+  const kernel = `linear_stream_${weight.dtype}_${x.dtype}_${variant.name}`;
+  const stageBytes = fourBit ? variant.tiles * FOUR_BIT_TILE + x.rows * UNIT * 2 : TILE_OUTPUTS * UNIT * 2;
+  const shared = variant.warps * variant.stages * stageBytes + sumBytes(variant);
+  if (!machine.has(kernel) || shared > sharedBytes) return undefined;
+  const tiles = Math.ceil(weight.rows / (TILE_OUTPUTS * variant.tiles));
+  const turns = Math.ceil(tiles / (variant.blocks * multiprocessors));
+  return { kernel, grid: [Math.ceil(tiles / turns)], block: [32 * variant.warps], shared };
+}
+
+/** `StreamSums::Shared`: the warps' sums, twice unless there are many. */
+function sumBytes({ mostRows, tiles, warps }: Variant): number {
+  const across = Math.ceil(mostRows / 8);
+  const buffers = tiles * across >= 4 ? 1 : 2;
+  return buffers * warps * 8 * across * (tiles * TILE_OUTPUTS + 1) * 4;
 }
