@@ -102,13 +102,14 @@ function visibleTokens(length: number, sparse: SparseConfig | undefined): number
 }
 
 function describeArchitecture(description: ModelDescription): string {
-  const { heads, kvHeads, headDim, hidden, intermediate, layers, vocabulary, storedAs } = description;
+  const { heads, kvHeads, headDim, hidden, intermediate, layers, vocabulary, storedAs, quantisation } = description;
   const stored = Object.entries(storedAs).map(([dtype, parameters]) => `${count(parameters)} ${dtype}`);
   return table(
     [
       ["model", `${description.name} (${description.format})`],
       ["architecture", `${description.architecture}, ${layers} layers, hidden ${hidden}, MLP ${intermediate}`],
       ["parameters", `${count(description.parameters)}: ${stored.join(", ")}`],
+      ...(quantisation === undefined ? [] : [["quantised", quantisation] as [string, string]]),
       ["heads", `${heads} query heads on ${kvHeads} KV head${kvHeads === 1 ? "" : "s"} of ${headDim}`],
       ["vocabulary", `${count(vocabulary)}${description.tiedEmbeddings ? ", embeddings tied" : ""}`],
       ["trained for", `${count(description.trainedContext)} tokens`],

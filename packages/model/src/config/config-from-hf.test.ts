@@ -90,7 +90,6 @@ describe("configFromHf", () => {
     ["another architecture", { architectures: ["LlamaForSequenceClassification"] }, /LlamaForSequenceClassification/, UnsupportedError],
     ["an unknown option", { attention_sinks: 4 }, /attention_sinks \(4\)/, UnsupportedError],
     ["experts", { num_experts: 8 }, /num_experts \(8\)/, UnsupportedError],
-    ["quantised checkpoints", { quantization_config: { bits: 4 } }, /quantization_config/, UnsupportedError],
     ["another activation", { hidden_act: "gelu" }, /hidden_act.*"gelu".*"silu"/, UnsupportedError],
     ["partial rotary", { partial_rotary_factor: 0.5 }, /partial_rotary_factor/, UnsupportedError],
     ["interleaved RoPE", { rope_interleaved: true }, /rope_interleaved/, UnsupportedError],

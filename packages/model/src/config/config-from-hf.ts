@@ -24,7 +24,7 @@ const families: Record<Architecture, Family> = {
   minicpm: { className: "MiniCPMForCausalLM", headNorm: false, qkvBias: "by-option", muP: true },
 };
 
-/** Bookkeeping of training and of other runtimes; none of it changes what the network computes. */
+/** Bookkeeping of training, storage and other runtimes; none of it changes what the network computes. */
 const harmless = [
   "_name_or_path",
   "_attn_implementation_autoset",
@@ -41,6 +41,7 @@ const harmless = [
   "mup_denominator",
   "pad_token_id",
   "pretraining_tp",
+  "quantization_config",
   "resid_pdrop",
   "torch_dtype",
   "transformers.js_config",

@@ -12,6 +12,8 @@ export interface WeightSource {
   info(name: string): { readonly dtype: DType; readonly shape: readonly number[] };
   /** Bytes of the rows `[from, to)`; rows run along the last axis, so a vector is one row. */
   readRows(name: string, from: number, to: number): Promise<Uint8Array>;
+  /** Checks what headers do not show, before memory is taken. @throws FormatError, UnsupportedError */
+  verify?(signal?: AbortSignal): Promise<void>;
 }
 
 /** The weights of a model with what else their file says. */

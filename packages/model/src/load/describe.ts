@@ -34,6 +34,8 @@ export interface ModelDescription {
   readonly tiedEmbeddings: boolean;
   /** Parameters by the type they are stored as. */
   readonly storedAs: Readonly<Partial<Record<DType, number>>>;
+  /** How a checkpoint's weights are packed, such as "GPTQ, 4 bits, groups of 128"; absent where they are not. */
+  readonly quantisation?: string;
   /** Absent when the model only attends densely. */
   readonly sparse?: SparseConfig;
   /**
@@ -61,6 +63,7 @@ export function describe(opened: OpenedModel, sparse: SparseConfig | undefined):
     trainedContext: config.trainedContext,
     tiedEmbeddings: config.tiedEmbeddings,
     storedAs,
+    ...(opened.quantisation === undefined ? {} : { quantisation: opened.quantisation }),
     ...(sparse === undefined ? {} : { sparse }),
     memoryAt(contextLength, backend, options = {}) {
       requireContext(contextLength);

@@ -99,6 +99,7 @@ async function load(opened: OpenedModel, plainBackend: ModelBackend, options: Lo
   const backend = options.method === undefined ? plainBackend : methodBackend(plainBackend, options.method, rope);
   const chunk = needs?.wholePrompt ? contextLength : chunkOf(options, chunkRows(backend, contextLength));
   const plan = weightPlan(opened.weights, config, backend.capabilities.weights, options.weights ?? "stored");
+  await opened.weights.verify?.(options.signal);
   const cacheOptions = { contextLength, kvCache: options.kvCache, sparse };
   requireMemory(backend, memoryOn(backend, config, plan.bytes, { ...cacheOptions, chunk }), contextLength);
   const tokenizer = new Tokenizer(await opened.tokenizer());

@@ -10,7 +10,9 @@ export interface OpenedModel {
   readonly config: ModelConfig;
   /** Under Hugging Face names, rows in Hugging Face order, whatever the file. */
   readonly weights: WeightSource;
-  /** Bytes of all tensors in the files. */
+  /** How the weights are packed, for people; absent where they are plain, or in types of GGUF. */
+  readonly quantisation?: string;
+  /** Bytes of all tensors, as they are read. */
   readonly storedBytes: number;
   readonly sampling: SamplingDefaults;
   /** @throws NotAvailableError, FormatError, UnsupportedError */
