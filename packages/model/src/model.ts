@@ -7,7 +7,7 @@ import type { Network } from "./forward/forward.ts";
 import { generateText } from "./generate/generate.ts";
 import type { LogitRows } from "./generate/logit-rows.ts";
 import { resolveOptions } from "./generate/options.ts";
-import type { GenerateOptions, SamplingDefaults } from "./generate/options.ts";
+import type { GenerateOptions, ResolvedOptions, SamplingDefaults } from "./generate/options.ts";
 import { Runner } from "./generate/runner.ts";
 import { scoreRows, scoreTokens } from "./generate/score.ts";
 import type { ScoreOptions, Scoring, TokenScores } from "./generate/score.ts";
@@ -153,6 +153,7 @@ export class Model {
     options.signal?.throwIfAborted();
     const { tokenizer, sampling, eosIds } = this.#parts;
     const resolved = resolveOptions({ ...options, attention: this.#attention(options.attention) }, sampling);
+    this.#requireRevocable(resolved);
     yield* this.#alone(owner, (shared) =>
       generateText({ ...shared, tokenizer, eosIds, ids: this.promptIds(prompt, options.template), options: resolved, hooks: options }),
     );
@@ -189,6 +190,15 @@ export class Model {
     throw new ConfigError(
       `attention ${JSON.stringify(asked)} was asked for, but this model was loaded with the method ${method.name}, which decides itself. ` +
         "Leave the option out, or load the model without a method.",
+    );
+  }
+
+  /** @throws ConfigError when tokens were to be drafted under a method that cannot take them back */
+  #requireRevocable({ speculate }: ResolvedOptions): void {
+    const { method } = this.#parts;
+    if (speculate === undefined || method?.model.everyQuery !== true) return;
+    throw new ConfigError(
+      `speculate was asked for, but the method ${method.name} keeps what every query brought, so drafts could not be taken back. Leave the option out.`,
     );
   }
 
