@@ -128,7 +128,8 @@ function bindOps(machine: Machine): CudaBackend {
     selectBlocks: bind(selectBlocks),
     async readCache(...args: Parameters<SelectionOps["readCache"]>) {
       recorder.useNow("readCache");
-      await stream.finish();
+      // Blocks, so that nothing is enqueued between its several copies.
+      stream.drain();
       return readCache(machine, ...args);
     },
   };
@@ -153,9 +154,7 @@ function bindOps(machine: Machine): CudaBackend {
     },
     async read(tensor: DeviceTensor): Promise<HostArray> {
       recorder.useNow("read");
-      const own = ownTensor(machine, "read: tensor", tensor);
-      await stream.finish();
-      return own.toHost();
+      return ownTensor(machine, "read: tensor", tensor).toHost();
     },
     record: (step) => recorder.record(step),
     async sync(): Promise<void> {
