@@ -6,7 +6,7 @@ import type { AttentionBackend, AttentionOps } from "@infllm/attention";
 import { capabilitiesOf } from "./capabilities.ts";
 import { ownTensor } from "./checks.ts";
 import { Context } from "./context.ts";
-import { closeCublasLt } from "./cublaslt.ts";
+import { closeCublasLt, cublasLtBytes } from "./cublaslt.ts";
 import { CudaCache, cacheBytes } from "./cuda-cache.ts";
 import { CudaTensor } from "./cuda-tensor.ts";
 import { CudaWeight } from "./cuda-weight.ts";
@@ -157,13 +157,14 @@ function bindOps(machine: Machine): CudaBackend {
       return ownTensor(machine, "read: tensor", tensor).toHost();
     },
     record: (step) => recorder.record(step),
+    measure: (pieces) => recorder.measure(pieces),
     async sync(): Promise<void> {
       recorder.useNow("sync");
       await stream.finish();
     },
     memory(): MemoryUse {
       context.use();
-      return pool.use();
+      return { ...pool.use(), scratch: machine.scratchBytes + cublasLtBytes(machine), recorded: recorder.bytes, staging: stream.pinnedBytes };
     },
     async close(): Promise<void> {
       if (closed) return;

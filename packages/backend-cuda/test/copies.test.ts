@@ -1,4 +1,4 @@
-/** Copies between host and GPU go in the stream's order; the fake driver makes them as late as it may. */
+/** What goes between host and GPU in the stream's order: the fake driver makes copies as late as it may. */
 import { BatchState, KvCache } from "@infllm/attention";
 import { DeviceLostError, UsageError, random } from "@infllm/tensor";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
@@ -130,6 +130,41 @@ describe("a decode step", () => {
     await counted();
     // The context made current for each of the three; the copy, the launch; the copy back, its event, and one question.
     expect(await counted()).toEqual({ calls: 3 + 2 + 3, log: ["write", "replay", "read"] });
+    await backend.close();
+  });
+});
+
+describe("measuring", () => {
+  it("runs pieces as one graph with events between them, and gives back what it took", async () => {
+    const backend = fake.open();
+    const [logits, settings, out] = [backend.allocate("f32", [1, 64]), backend.allocate("f32", [1, 4]), backend.allocate("i32", [1])];
+    const sample = (): void => backend.neural.sample({ logits, settings, out });
+    sample();
+    const { used, recorded } = backend.memory();
+    const lines = fake.log().length;
+    expect(await backend.measure?.([sample, () => undefined, sample])).toEqual([0.0015, 0.0015, 0.0015].map((seconds) => expect.closeTo(seconds)));
+    const names = fake.log().slice(lines).map((line) => line.split(" ")[0]);
+    expect(names).toEqual(["capture", "event", "launch", "event", "event", "launch", "event", "captured", "replay"]);
+    expect(backend.memory()).toMatchObject({ used, recorded });
+    await expect(backend.measure?.([() => backend.write(out, Int32Array.of(1))])).rejects.toThrow("write cannot be recorded");
+    backend.write(out, Int32Array.of(1));
+    expect(await backend.read(out)).toEqual(Int32Array.of(1));
+    await backend.close();
+    expect(fake.live()).toBe(0);
+  });
+
+  it("tells scratch and what recorded steps hold", async () => {
+    const backend = fake.open();
+    const before = backend.memory();
+    const [x, weight, out] = [backend.allocate("bf16", [1, 64]), backend.neural.allocateWeight(64, 64, "q8_0"), backend.allocate("bf16", [1, 64])];
+    weight.writeRows(0, new Uint8Array(64 * 68));
+    expect(backend.memory().scratch).toBeGreaterThan(before.scratch ?? 0);
+    expect(before).toMatchObject({ recorded: 0, staging: 0 });
+    expect(backend.memory().staging).toBeGreaterThan(0);
+    const step = backend.record(() => backend.neural.linear({ x, weight, out }));
+    expect(backend.memory().recorded).toBeGreaterThanOrEqual(0);
+    step.release();
+    expect(backend.memory().recorded).toBe(0);
     await backend.close();
   });
 });

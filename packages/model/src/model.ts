@@ -14,6 +14,7 @@ import type { ScoreOptions, Scoring, TokenScores } from "./generate/score.ts";
 import { readSelection } from "./generate/selection.ts";
 import type { Selection } from "./generate/selection.ts";
 import type { ModelDescription } from "./load/describe.ts";
+import type { HeldMemory, ModelMemory } from "./load/memory.ts";
 import type { ChatMessage, ChatTemplateOptions } from "./tokenizer/chat-template.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -31,6 +32,7 @@ export interface ModelParts {
   readonly method: AttentionMethod | undefined;
   readonly eosIds: readonly number[];
   readonly sampling: SamplingDefaults;
+  readonly memory: ModelMemory;
   /** Releases everything that the network holds. */
   release(): void;
 }
@@ -76,6 +78,13 @@ export class Model {
   /** Bytes of the KV cache. */
   get cacheBytes(): number {
     return this.#parts.network.cache.bytes;
+  }
+
+  /** Bytes that the model takes, and what its backend holds beside it. */
+  memory(): HeldMemory {
+    this.#requireOpen();
+    const { scratch, recorded, staging } = this.backend.memory();
+    return { ...this.#parts.memory, scratch, recorded, staging };
   }
 
   /**
@@ -193,12 +202,13 @@ export class Model {
     );
   }
 
-  /** @throws ConfigError when tokens were to be drafted under a method that cannot take them back */
-  #requireRevocable({ speculate }: ResolvedOptions): void {
+  /** @throws ConfigError when tokens were to be taken back under a method that cannot */
+  #requireRevocable({ speculate, profile }: ResolvedOptions): void {
     const { method } = this.#parts;
-    if (speculate === undefined || method?.model.everyQuery !== true) return;
+    if (method?.model.everyQuery !== true || (speculate === undefined && !profile)) return;
     throw new ConfigError(
-      `speculate was asked for, but the method ${method.name} keeps what every query brought, so drafts could not be taken back. Leave the option out.`,
+      `${profile ? "profile" : "speculate"} was asked for, but the method ${method.name} keeps what every query brought, so no token can be ` +
+        "computed again or taken back. Leave the option out.",
     );
   }
 

@@ -1,17 +1,23 @@
 /** The tokens of an answer one by one, however they are computed: steps, steps ahead, or drafts checked in one pass. */
 import { attendsSparsely } from "@infllm/attention";
 import { ConfigError } from "@infllm/tensor";
+import { OpTimes } from "../profile/op-times.ts";
+import type { Profile } from "../profile/op-times.ts";
 import { Drafter } from "./drafter.ts";
 import { Draws } from "./draws.ts";
 import type { Generation } from "./generate.ts";
 import type { Speculation } from "./options.ts";
 import { PassCosts } from "./pass-costs.ts";
 
+/** Steps that a profile is the mean of; one more comes before them, which may load kernels. */
+const PROFILED_STEPS = 4;
+
 export class Decoding {
   readonly #generation: Generation;
   readonly #draws: Draws;
   readonly #drafter: Drafter | undefined;
   readonly #costs = new PassCosts();
+  readonly #prefillTimes = new OpTimes();
   #generated = 0;
   #checks = 0;
   #drafted = 0;
@@ -47,7 +53,17 @@ export class Decoding {
       reuse,
       onChunk: (processed, total) => hooks.onPrefill?.({ processed, total }),
       signal: hooks.signal,
+      times: options.profile ? this.#prefillTimes : undefined,
     });
+  }
+
+  /** Where the time went; the last query is computed again for it. */
+  async profile(): Promise<Profile> {
+    const { runner } = this.#generation;
+    await runner.profile(new OpTimes());
+    const step = new OpTimes();
+    for (let i = 0; i < PROFILED_STEPS; i++) await runner.profile(step);
+    return { prefill: this.#prefillTimes.list(), decode: step.list(PROFILED_STEPS) };
   }
 
   /** The token after `token`, which came before it. */

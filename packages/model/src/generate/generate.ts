@@ -59,6 +59,7 @@ export async function* generateText(generation: Generation): AsyncGenerator<stri
   }
   const rest = reason === "stop" ? "" : stops.push(text.flush()) + stops.flush();
   if (rest !== "") yield rest;
+  const profile = options.profile ? await decoding.profile() : undefined;
   hooks.onFinish?.({
     promptTokens: ids.length,
     cachedTokens,
@@ -71,6 +72,7 @@ export async function* generateText(generation: Generation): AsyncGenerator<stri
     stopReason: reason,
     seed: options.seed,
     ...(decoding.speculation === undefined ? {} : { speculation: decoding.speculation }),
+    ...(profile === undefined ? {} : { profile }),
   });
 }
 

@@ -1,6 +1,7 @@
 import type { AttentionMode } from "@infllm/attention";
 import { ConfigError } from "@infllm/tensor";
 import type { ChatTemplateOptions } from "../tokenizer/chat-template.ts";
+import type { Profile } from "../profile/op-times.ts";
 import type { Drafting } from "./drafter.ts";
 import type { Percentiles } from "./latencies.ts";
 
@@ -30,6 +31,11 @@ export interface GenerateOptions extends SamplingOptions {
    * distribution stays what it is without; tokens of the same seed do, too, but for ties within rounding. Off when absent.
    */
   readonly speculate?: boolean | SpeculateOptions | undefined;
+  /**
+   * Runs the prompt op by op, and the last token once more at the end, to tell where the time goes: `stats.profile`. Slower
+   * than without; the tokens are the same.
+   */
+  readonly profile?: boolean | undefined;
   /** Variables for the chat template, e.g. `{ enable_thinking: false }`. */
   readonly template?: ChatTemplateOptions | undefined;
   /** Called after each chunk of the prompt; `total` are the tokens that are not in the cache yet. */
@@ -64,7 +70,7 @@ export interface GenerateStats {
   readonly generatedTokens: number;
   /** The generated tokens, end tokens included. */
   readonly tokens: readonly number[];
-  /** Until the first token was chosen. */
+  /** Until the first token was chosen: the time to the first token. */
   readonly prefillSeconds: number;
   /** For the tokens after the first. */
   readonly decodeSeconds: number;
@@ -79,6 +85,8 @@ export interface GenerateStats {
   readonly seed: number;
   /** What drafts came to; absent without `speculate`. */
   readonly speculation?: Speculation;
+  /** Absent without `profile`. */
+  readonly profile?: Profile;
 }
 
 export interface Speculation {
@@ -101,6 +109,7 @@ export interface ResolvedOptions {
   readonly attention: AttentionMode;
   readonly ignoreEos: boolean;
   readonly speculate: Drafting | undefined;
+  readonly profile: boolean;
 }
 
 /** What `generation_config.json` suggests; greedy when it suggests nothing. */
@@ -127,6 +136,7 @@ export function resolveOptions(options: GenerateOptions, defaults: SamplingDefau
     attention,
     ignoreEos: options.ignoreEos ?? false,
     speculate: drafting(options.speculate),
+    profile: options.profile ?? false,
   };
   check("temperature", resolved.temperature, Number.isFinite(resolved.temperature) && resolved.temperature >= 0, "a number from 0");
   check("topP", resolved.topP, resolved.topP > 0 && resolved.topP <= 1, "above 0 and at most 1");

@@ -5,6 +5,9 @@ import { UsageError } from "@infllm/tensor";
 import type { DeviceTensor, RecordedStep } from "@infllm/tensor";
 import { forward, forwardLayers, projectRows } from "../forward/forward.ts";
 import type { Network, Rows } from "../forward/forward.ts";
+import { collectingBackend } from "../profile/collect-ops.ts";
+import { timeOps } from "../profile/op-times.ts";
+import type { OpTimes } from "../profile/op-times.ts";
 
 /** How the next token is drawn: see `SampleArgs` of the backend contract. */
 export interface Draw {
@@ -28,7 +31,9 @@ interface CheckBuffers {
 
 /** Enqueues passes over the tokens that follow those in the cache. Nothing here waits but what returns a promise. */
 export class Passes {
-  readonly #network: Network;
+  #network: Network;
+  /** Are ops put on a list to be timed, instead of being run or recorded? */
+  #collecting = false;
   readonly #state: BatchState;
   readonly #sequence: CachedSequence;
   readonly #steps = new Map<string, RecordedStep>();
@@ -101,6 +106,21 @@ export class Passes {
     if (this.#checks === undefined || this.#checks.rows < rows) this.#allocateChecks(rows);
   }
 
+  /** Runs what `enqueue` enqueues op by op, and adds the time of each. */
+  async timed(times: OpTimes, enqueue: () => void): Promise<void> {
+    const network = this.#network;
+    const { backend, ops } = collectingBackend(network.backend);
+    this.#network = { ...network, backend };
+    this.#collecting = true;
+    try {
+      enqueue();
+    } finally {
+      this.#network = network;
+      this.#collecting = false;
+    }
+    times.add(ops, await timeOps(network.backend, ops));
+  }
+
   /** The token that the last `complete` or `decode` enqueued draws; −1 if its logits are not finite. */
   async drawn(): Promise<number> {
     const [drawn = -1] = await this.#network.backend.read(this.#network.activations.sampled);
@@ -138,6 +158,7 @@ export class Passes {
 
   /** Runs ops that are recorded when they come for the first time. */
   #step(name: string, ops: () => void): void {
+    if (this.#collecting) return ops();
     let step = this.#steps.get(name);
     if (step === undefined) {
       step = this.#network.backend.record(ops);

@@ -6,6 +6,7 @@ import type { LogitRows } from "./logit-rows.ts";
 import { Passes } from "./passes.ts";
 import type { Draw } from "./passes.ts";
 import { yieldToEvents } from "./yield.ts";
+import type { OpTimes } from "../profile/op-times.ts";
 
 export interface PrefillArgs {
   readonly ids: readonly number[];
@@ -15,9 +16,11 @@ export interface PrefillArgs {
   readonly reuse: boolean;
   readonly onChunk?: ((processed: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Runs op by op, and adds their times. */
+  readonly times?: OpTimes | undefined;
 }
 
-export interface ScoreArgs extends Omit<PrefillArgs, "draw"> {
+export interface ScoreArgs extends Omit<PrefillArgs, "draw" | "times"> {
   /** Ascending; the positions whose logits are wanted. */
   readonly positions: readonly number[];
 }
@@ -110,7 +113,7 @@ export class Runner {
   }
 
   /** Processes the prompt and draws the token after it; −1 if its logits are not finite. */
-  async prefill({ ids, sparse, draw, reuse, onChunk, signal }: PrefillArgs): Promise<number> {
+  async prefill({ ids, sparse, draw, reuse, onChunk, signal, times }: PrefillArgs): Promise<number> {
     this.#begin(false, reuse ? this.reusable(ids) : 0);
     const start = this.#cached.length;
     for (let from = start; from < ids.length; from += this.chunk) {
@@ -118,8 +121,9 @@ export class Runner {
       const chunk = ids.slice(from, from + this.chunk);
       const complete = from + chunk.length === ids.length;
       this.#drawn = await this.#guarded(async () => {
-        if (complete) this.#passes.complete(chunk, sparse, draw);
-        else this.#passes.layers(chunk, sparse, false);
+        const enqueue = () => (complete ? this.#passes.complete(chunk, sparse, draw) : this.#passes.layers(chunk, sparse, false));
+        if (times === undefined) enqueue();
+        else await this.#passes.timed(times, enqueue);
         this.#processed(chunk, sparse);
         if (complete) return this.#passes.drawn();
         await this.#network.backend.sync();
@@ -232,12 +236,13 @@ export class Runner {
 
   /** Makes the buffers hold what the last query computed, by computing it again where a step taken back was after it. */
   restore(): void {
-    const id = this.#cached.at(-1);
-    if (!this.#overwritten || this.#last === undefined || id === undefined) return;
-    this.#passes.truncate(this.#cached.length - 1);
-    this.#passes.decode(this.#last.sparse, { temperature: 0, topK: 0, topP: 1, uniform: 0 }, id);
-    this.#last = { ...this.#last, row: 0, checked: false };
-    this.#overwritten = false;
+    if (this.#overwritten) this.#lastAgain();
+  }
+
+  /** Computes the last query again, op by op, and adds their times. */
+  async profile(times: OpTimes): Promise<void> {
+    this.settle();
+    await this.#guarded(() => this.#passes.timed(times, () => this.#lastAgain()));
   }
 
   /** f32 `[vocabulary]`: logits of the last query. @throws UsageError after `score`, which gave them itself */
@@ -259,6 +264,15 @@ export class Runner {
     this.#overwritten = false;
     this.#unsent = undefined;
     this.#scored = scored;
+  }
+
+  #lastAgain(): void {
+    const id = this.#cached.at(-1);
+    if (this.#last === undefined || id === undefined) return;
+    this.#passes.truncate(this.#cached.length - 1);
+    this.#passes.decode(this.#last.sparse, { temperature: 0, topK: 0, topP: 1, uniform: 0 }, id);
+    this.#last = { ...this.#last, row: 0, checked: false };
+    this.#overwritten = false;
   }
 
   /** Notes tokens of a prompt or a text that are in the cache once what is enqueued has run. */

@@ -100,7 +100,8 @@ async function load(opened: OpenedModel, plainBackend: ModelBackend, options: Lo
   const chunk = needs?.wholePrompt ? contextLength : chunkOf(options, chunkRows(backend, contextLength));
   const plan = weightPlan(opened.weights, config, backend.capabilities.weights, options.weights ?? "stored");
   const cacheOptions = { contextLength, kvCache: options.kvCache, sparse };
-  requireMemory(backend, memoryOn(backend, config, plan.bytes, { ...cacheOptions, chunk }), contextLength);
+  const memory = memoryOn(backend, config, plan.bytes, { ...cacheOptions, chunk });
+  requireMemory(backend, memory, contextLength);
   const tokenizer = new Tokenizer(await opened.tokenizer());
   checkVocabulary(tokenizer, config);
 
@@ -138,6 +139,7 @@ async function load(opened: OpenedModel, plainBackend: ModelBackend, options: Lo
       method: options.method,
       eosIds: endTokens(config, tokenizer),
       sampling: opened.sampling,
+      memory,
       release,
     });
   } catch (error) {
