@@ -91,6 +91,36 @@ describe("infllm generate", () => {
     expect(stderr).toMatch(/prompt +\d+ tokens/u);
     expect(stderr).toContain("5 tokens");
     expect(stderr).toContain("stopped by --max-tokens");
+    expect(stderr).toMatch(/^a token +the first after [\d.]+ m?s, then [\d.]+ [mu]s \(90 % within [\d.]+ [mu]s, 99 % within/mu);
+    expect(stderr).toMatch(/^memory +weights .*, KV cache .*, compressed keys .*, buffers .*, scratch /mu);
+    expect(stderr).not.toContain("op by op");
+  });
+
+  it("tells where the time goes", async () => {
+    const { stdout, stderr } = await infllm(["generate", "--prompt", question, "--profile", "--max-tokens", "5"]);
+    expect(stdout).toMatch(/^The special magic/u);
+    for (const name of ["attention", "selection", "products", "other", "  linear", "  attendDense", "  sample"]) {
+      expect(stderr).toMatch(new RegExp(`^${name} +[\\d.]+ [mu]?s +[\\d.]+ % +[\\d.]+ [mu]s +[\\d.]+ %$`, "mu"));
+    }
+  });
+
+  it("drafts where the text repeats, and answers the same", async () => {
+    const args = ["generate", "--raw", "--prompt", "one two three four five six seven eight nine ten. ".repeat(6), "--max-tokens", "60"];
+    const plain = await infllm(args);
+    const { code, stdout, stderr } = await infllm([...args, "--speculate", "5", "--ngrams", "2,3", "--stats"]);
+    expect({ code, stdout }).toEqual({ code: 0, stdout: plain.stdout });
+    expect(stderr).toMatch(/^drafts +\d+ of \d+ tokens accepted, in \d+ passes$/mu);
+  });
+
+  it.each([
+    [["--speculate", "0"], "from 1 to 63"],
+    [["--speculate", "--ngrams", "3,1"], "the shorter one first, such as 1,3"],
+    [["--speculate", "--ngrams", "9"], "from 1 to 8"],
+    [["--ngrams", "1,2"], "it needs --speculate"],
+  ])("refuses %j with what is allowed", async (flags, message) => {
+    const { code, stdout, stderr } = await infllm(["generate", "--prompt", question, ...flags]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toContain(message);
   });
 
   it("continues raw text, the same for the same seed", async () => {
@@ -196,8 +226,9 @@ describe("infllm inspect", () => {
     const found = JSON.parse(stdout);
     expect(found).toMatchObject({ architecture: "llama", parameters: 10_227_968, sparse: { topk: 16, denseLen: 4096 } });
     expect(found.memory).toHaveLength(1);
-    const { weights, kvCache, activations, total } = found.memory[0].memory;
-    expect(total).toBe(weights + kvCache + activations);
+    const { weights, kvCache, compressedKeys, activations, total } = found.memory[0].memory;
+    expect(total).toBe(weights + kvCache + compressedKeys + activations);
+    expect(compressedKeys).toBeGreaterThan(0);
     expect(found.memory[0].visibleTokens).toBe(2000);
   });
 

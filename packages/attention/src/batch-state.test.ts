@@ -6,10 +6,10 @@ import type { BatchCapacity } from "./batch-state.ts";
 import { FakeTensor, fakeBackend } from "../test/fake-backend.ts";
 import { KvCache } from "./kv-cache.ts";
 
-function setUp(capacity: BatchCapacity, sequences = 2): { cache: KvCache; state: BatchState } {
+function setUp(capacity: BatchCapacity, sequences = 2): { cache: KvCache; state: BatchState; writes: readonly DeviceTensor[] } {
   const backend = fakeBackend();
   const cache = KvCache.allocate(backend, { layers: 1, kvHeads: 1, headDim: 8, contextLength: 200, sequences });
-  return { cache, state: BatchState.allocate(backend, cache, capacity) };
+  return { cache, state: BatchState.allocate(backend, cache, capacity), writes: backend.writes };
 }
 
 function contents(tensor: DeviceTensor): number[] {
@@ -36,6 +36,21 @@ describe("BatchState", () => {
     expect(written(state)).toEqual({ starts: [0, 2, 3], first: [70, 3], lengths: [72, 4], pages: [1, 2, 0, 0, 0, 0, 0, 0], positions: [70, 71, 3] });
     const { rows, sequences, maxQueryLength, maxKvLength } = state.batch;
     expect({ rows, sequences, maxQueryLength, maxKvLength }).toEqual({ rows: 3, sequences: 2, maxQueryLength: 2, maxKvLength: 200 });
+  });
+
+  test("writes once a step, and the page table only when a sequence has other pages", () => {
+    const { cache, state, writes } = setUp({ rows: 70, sequences: 1 });
+    const sequence = cache.addSequence();
+    const written = (count: number): number => {
+      const before = writes.length;
+      state.set([{ sequence, count }]);
+      return writes.length - before;
+    };
+    expect([written(62), written(1), written(1), written(1), written(1)]).toEqual([2, 1, 1, 2, 1]);
+    sequence.truncate(64);
+    cache.addSequence().extend(1);
+    expect([written(1), written(1)]).toEqual([2, 1]);
+    expect(contents(state.batch.pageTable)).toEqual([0, 2, 0, 0]);
   });
 
   test("revisit reads cached positions and appends nothing", () => {

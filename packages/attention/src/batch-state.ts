@@ -22,23 +22,34 @@ export interface BatchCapacity {
   readonly sequences: number;
 }
 
+/** Where each list begins in the tensor that holds them all, for a capacity. */
+interface Lists {
+  readonly queryStarts: number;
+  readonly queryPositions: number;
+  readonly kvLengths: number;
+  readonly positions: number;
+}
+
 export class BatchState {
   #rows = 0;
   #sequences = 0;
   #maxQueryLength = 0;
+  /** What the page table on the device holds; −1 where that is not known. */
+  readonly #pages: Int32Array;
+  readonly #at: Lists;
 
   private constructor(
     readonly capacity: BatchCapacity,
     private readonly backend: Backend,
     private readonly cache: KvCache,
-    private readonly tensors: {
-      readonly queryStarts: DeviceTensor;
-      readonly queryPositions: DeviceTensor;
-      readonly kvLengths: DeviceTensor;
-      readonly pageTable: DeviceTensor;
-      readonly positions: DeviceTensor;
-    },
-  ) {}
+    /** i32: the lists one after the other, so that a step writes them at once. */
+    private readonly lists: DeviceTensor,
+    private readonly pageTable: DeviceTensor,
+  ) {
+    const { sequences } = capacity;
+    this.#pages = new Int32Array(sequences * cache.maxPages).fill(-1);
+    this.#at = { queryStarts: 0, queryPositions: sequences + 1, kvLengths: 2 * sequences + 1, positions: 3 * sequences + 1 };
+  }
 
   /** @throws ConfigError, OutOfMemoryError */
   static allocate(backend: Backend, cache: KvCache, capacity: BatchCapacity): BatchState {
@@ -46,22 +57,11 @@ export class BatchState {
     if (!Number.isInteger(rows) || !Number.isInteger(sequences) || rows < 1 || sequences < 1) {
       throw new ConfigError(`BatchState: capacity is ${rows} rows in ${sequences} sequences; both must be positive integers.`);
     }
-    const made: DeviceTensor[] = [];
-    const i32 = (...shape: number[]): DeviceTensor => {
-      const tensor = backend.allocate("i32", shape);
-      made.push(tensor);
-      return tensor;
-    };
+    const lists = backend.allocate("i32", [3 * sequences + 1 + rows]);
     try {
-      return new BatchState(capacity, backend, cache, {
-        queryStarts: i32(sequences + 1),
-        queryPositions: i32(sequences),
-        kvLengths: i32(sequences),
-        pageTable: i32(sequences, cache.maxPages),
-        positions: i32(rows),
-      });
+      return new BatchState(capacity, backend, cache, lists, backend.allocate("i32", [sequences, cache.maxPages]));
     } catch (error) {
-      for (const tensor of made) tensor.release();
+      lists.release();
       throw error;
     }
   }
@@ -107,26 +107,31 @@ export class BatchState {
    * may be replayed after another `set` with the same counts.
    */
   get batch(): SequenceBatch {
-    const { queryStarts, queryPositions, kvLengths, pageTable } = this.tensors;
     return {
       sequences: this.#sequences,
       rows: this.#rows,
       maxQueryLength: this.#maxQueryLength,
       maxKvLength: this.cache.contextLength,
-      queryStarts: queryStarts.view({ rows: [0, this.#sequences + 1] }),
-      queryPositions: queryPositions.view({ rows: [0, this.#sequences] }),
-      kvLengths: kvLengths.view({ rows: [0, this.#sequences] }),
-      pageTable: pageTable.view({ rows: [0, this.#sequences] }),
+      queryStarts: this.#list("queryStarts", this.#sequences + 1),
+      queryPositions: this.#list("queryPositions", this.#sequences),
+      kvLengths: this.#list("kvLengths", this.#sequences),
+      pageTable: this.pageTable.view({ rows: [0, this.#sequences] }),
     };
   }
 
   /** i32 `[rows]`: absolute position of each query row. */
   get positions(): DeviceTensor {
-    return this.tensors.positions.view({ rows: [0, this.#rows] });
+    return this.#list("positions", this.#rows);
   }
 
   release(): void {
-    for (const tensor of Object.values(this.tensors)) tensor.release();
+    this.lists.release();
+    this.pageTable.release();
+  }
+
+  #list(name: keyof Lists, length: number): DeviceTensor {
+    const from = this.#at[name];
+    return this.lists.view({ rows: [from, from + length] });
   }
 
   #checkCapacity(entries: readonly BatchEntry[]): void {
@@ -144,22 +149,36 @@ export class BatchState {
   }
 
   #write(entries: readonly RevisitEntry[]): void {
-    const { backend, tensors, cache } = this;
-    const starts = [0];
-    const positions: number[] = [];
-    const pageTable = new Int32Array(entries.length * cache.maxPages);
+    this.#writePages(entries);
+    const at = this.#at;
+    const rows = entries.reduce((sum, { count }) => sum + count, 0);
+    const lists = new Int32Array(at.positions + rows);
+    let row = 0;
     entries.forEach(({ sequence, from, count }, s) => {
-      for (let i = 0; i < count; i++) positions.push(from + i);
-      starts.push(positions.length);
-      pageTable.set(sequence.pages, s * cache.maxPages);
+      lists[at.queryStarts + s] = row;
+      lists[at.queryPositions + s] = from;
+      lists[at.kvLengths + s] = sequence.length;
+      for (let i = 0; i < count; i++) lists[at.positions + row++] = from + i;
     });
-    backend.write(tensors.queryStarts, Int32Array.from(starts));
-    backend.write(tensors.queryPositions, Int32Array.from(entries, (entry) => entry.from));
-    backend.write(tensors.kvLengths, Int32Array.from(entries, (entry) => entry.sequence.length));
-    backend.write(tensors.pageTable, pageTable);
-    backend.write(tensors.positions, Int32Array.from(positions));
-    this.#rows = positions.length;
+    lists[at.queryStarts + entries.length] = row;
+    this.backend.write(this.lists, lists);
+    this.#rows = rows;
     this.#sequences = entries.length;
     this.#maxQueryLength = Math.max(...entries.map((entry) => entry.count));
+  }
+
+  /** Only where a sequence has other pages than at the last step: a decode step begins a page once in a block's tokens. */
+  #writePages(entries: readonly RevisitEntry[]): void {
+    const { maxPages } = this.cache;
+    let changed = false;
+    entries.forEach(({ sequence: { pages } }, s) => {
+      for (let block = 0; block < maxPages; block++) {
+        const page = pages[block] ?? 0;
+        if (this.#pages[s * maxPages + block] === page) continue;
+        this.#pages[s * maxPages + block] = page;
+        changed = true;
+      }
+    });
+    if (changed) this.backend.write(this.pageTable, this.#pages.subarray(0, entries.length * maxPages));
   }
 }

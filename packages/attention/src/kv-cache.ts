@@ -42,6 +42,13 @@ export class KvCache {
     return spec.layers * backend.selection.cacheBytes(layerShape(backend, spec));
   }
 
+  /** The same in two parts. */
+  static parts(backend: SelectionBackend, spec: KvCacheSpec): { readonly keysAndValues: number; readonly compressedKeys: number } {
+    const { sparse: _, ...plain } = layerShape(backend, spec);
+    const keysAndValues = spec.layers * backend.selection.cacheBytes(plain);
+    return { keysAndValues, compressedKeys: KvCache.bytes(backend, spec) - keysAndValues };
+  }
+
   /** Allocates every layer for the stated context, once. @throws ConfigError, OutOfMemoryError, UnsupportedError */
   static allocate(backend: SelectionBackend, spec: KvCacheSpec): KvCache {
     const shape = layerShape(backend, spec);

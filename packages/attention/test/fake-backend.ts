@@ -23,8 +23,9 @@ export class FakeTensor implements DeviceTensor {
 }
 
 /** Layers beyond `layers` do not fit. */
-export function fakeBackend(layers = Infinity): SelectionBackend & { readonly live: Set<LayerCache> } {
+export function fakeBackend(layers = Infinity): SelectionBackend & { readonly live: Set<LayerCache>; readonly writes: DeviceTensor[] } {
   const live = new Set<LayerCache>();
+  const writes: DeviceTensor[] = [];
   const refuse = (): never => {
     throw new Error("The fake backend computes nothing.");
   };
@@ -37,6 +38,7 @@ export function fakeBackend(layers = Infinity): SelectionBackend & { readonly li
     },
     allocate: (_, shape) => new FakeTensor(shape, new Array<number>(shape.reduce((a, b) => a * b, 1)).fill(-9)),
     write(tensor: DeviceTensor, data: HostArray) {
+      writes.push(tensor);
       if (tensor instanceof FakeTensor) data.forEach((value, i) => (tensor.data[i] = value));
     },
     read: refuse,
@@ -48,6 +50,7 @@ export function fakeBackend(layers = Infinity): SelectionBackend & { readonly li
   return {
     ...backend,
     live,
+    writes,
     selection: {
       cacheBytes,
       allocateCache(shape) {

@@ -23,7 +23,7 @@ describe("memory", () => {
     expect(() => backend.selection.allocateCache({ pages: 4096, kvHeads: 8, headDim: 128, blockSize: 64, dtype: "f32" })).toThrow(OutOfMemoryError);
     first.release();
     first.release();
-    expect(backend.memory()).toEqual({ used: 0, available });
+    expect(backend.memory()).toEqual({ used: 0, available, scratch: 0 });
     await backend.close();
   });
 

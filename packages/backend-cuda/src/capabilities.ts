@@ -19,6 +19,7 @@ export function capabilitiesOf(machine: Machine): Capabilities {
     headDim: headDims,
     // Tiles gain from many rows; without them a row costs the same in any company.
     prefillRows: tiled ? 4096 : 1024,
+    runsLater: true,
     description: `${device.name}, compute capability ${device.major}.${device.minor}, driver for CUDA ${device.driverVersion}, ${activation}`,
     limitations: [...prefillLimitations(tiled), ...productLimitations(machine)],
   };

@@ -105,6 +105,11 @@ export function cublasLt(machine: Machine): CublasLt | undefined {
   return opened.get(machine);
 }
 
+/** Bytes that the library works in: none before it was used. */
+export function cublasLtBytes(machine: Machine): number {
+  return opened.get(machine) === undefined ? 0 : WORKSPACE_BYTES;
+}
+
 /** Gives back what `cublasLt` took, before the machine's memory goes. */
 export function closeCublasLt(machine: Machine): void {
   opened.get(machine)?.close();

@@ -6,7 +6,7 @@ import type { AttentionBackend, AttentionOps } from "@infllm/attention";
 import { capabilitiesOf } from "./capabilities.ts";
 import { ownTensor } from "./checks.ts";
 import { Context } from "./context.ts";
-import { closeCublasLt } from "./cublaslt.ts";
+import { closeCublasLt, cublasLtBytes } from "./cublaslt.ts";
 import { CudaCache, cacheBytes } from "./cuda-cache.ts";
 import { CudaTensor } from "./cuda-tensor.ts";
 import { CudaWeight } from "./cuda-weight.ts";
@@ -128,7 +128,8 @@ function bindOps(machine: Machine): CudaBackend {
     selectBlocks: bind(selectBlocks),
     async readCache(...args: Parameters<SelectionOps["readCache"]>) {
       recorder.useNow("readCache");
-      await stream.finish();
+      // Blocks, so that nothing is enqueued between its several copies.
+      stream.drain();
       return readCache(machine, ...args);
     },
   };
@@ -153,18 +154,17 @@ function bindOps(machine: Machine): CudaBackend {
     },
     async read(tensor: DeviceTensor): Promise<HostArray> {
       recorder.useNow("read");
-      const own = ownTensor(machine, "read: tensor", tensor);
-      await stream.finish();
-      return own.toHost();
+      return ownTensor(machine, "read: tensor", tensor).toHost();
     },
     record: (step) => recorder.record(step),
+    measure: (pieces) => recorder.measure(pieces),
     async sync(): Promise<void> {
       recorder.useNow("sync");
       await stream.finish();
     },
     memory(): MemoryUse {
       context.use();
-      return pool.use();
+      return { ...pool.use(), scratch: machine.scratchBytes + cublasLtBytes(machine), recorded: recorder.bytes, staging: stream.pinnedBytes };
     },
     async close(): Promise<void> {
       if (closed) return;

@@ -78,14 +78,20 @@ export class CudaTensor implements DeviceTensor {
     else for (let r = 0; r < rows; r++) stream.write(at + r * pitch, data.subarray(r * this.columns, (r + 1) * this.columns));
   }
 
-  /** All elements, in a new array without the gaps of a column view; the ops before must be done. */
-  toHost(): HostArray {
-    const { stream } = this.storage.machine;
+  /** All elements, in a new array without the gaps of a column view, as they are when the ops enqueued so far are done. */
+  async toHost(): Promise<HostArray> {
     const copy = emptyArray(this.dtype, this.rows * this.columns);
-    const pitch = this.rowStride * dtypeInfo(this.dtype).blockBytes;
-    const at = this.address;
-    if (this.contiguous) stream.read(copy, at);
-    else for (let r = 0; r < this.rows; r++) stream.read(copy.subarray(r * this.columns, (r + 1) * this.columns), at + r * pitch);
+    const element = dtypeInfo(this.dtype).blockBytes;
+    const from = { address: this.address, pitch: this.rowStride * element };
+    const [width, rows] = this.contiguous ? [copy.byteLength, 1] : [this.columns * element, this.rows];
+    await this.storage.machine.stream.read(new Uint8Array(copy.buffer), from, width, rows);
+    return copy;
+  }
+
+  /** The same of a tensor whose rows lie one after the other, at once; the stream must be drained. */
+  readNow(): HostArray {
+    const copy = emptyArray(this.dtype, this.rows * this.columns);
+    this.storage.machine.stream.readNow(copy, this.address);
     return copy;
   }
 }

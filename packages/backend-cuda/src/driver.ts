@@ -26,7 +26,11 @@ export interface DriverApi {
   cuMemGetInfo_v2(free: Out64, total: Out64): Status;
   cuMemAlloc_v2(address: Out64, bytes: number): Status;
   cuMemFree_v2(address: number): Status;
-  cuMemcpyHtoDAsync_v2(to: number, from: ArrayBufferView, bytes: number, stream: number): Status;
+  /** Host memory that the GPU reaches by itself, so that copies do not wait. */
+  cuMemAllocHost_v2(address: Out64, bytes: number): Status;
+  cuMemFreeHost(address: number): Status;
+  cuMemcpyHtoDAsync_v2(to: number, from: number, bytes: number, stream: number): Status;
+  cuMemcpyDtoHAsync_v2(to: number, from: number, bytes: number, stream: number): Status;
   cuMemcpyDtoH_v2(to: ArrayBufferView, from: number, bytes: number): Status;
   cuMemcpy2DAsync_v2(copy: Bytes, stream: number): Status;
   cuMemsetD8Async(to: number, value: number, bytes: number, stream: number): Status;
@@ -39,7 +43,9 @@ export interface DriverApi {
   cuEventCreate(event: Out64, flags: number): Status;
   cuEventDestroy_v2(event: number): Status;
   cuEventRecord(event: number, stream: number): Status;
+  cuEventRecordWithFlags(event: number, stream: number, flags: number): Status;
   cuEventQuery(event: number): Status;
+  cuEventSynchronize(event: number): Status;
   cuEventElapsedTime(milliseconds: Float32Array, from: number, to: number): Status;
   cuGraphInstantiateWithFlags(executable: Out64, graph: number, flags: number): Status;
   cuGraphLaunch(executable: number, stream: number): Status;
@@ -63,6 +69,8 @@ export interface DriverApi {
 export interface NativeMemory {
   /** `bytes` of host memory that never moves, aligned to 64, and its address. */
   allocate(bytes: number): { readonly view: ArrayBuffer; readonly address: number };
+  /** `bytes` of memory that someone else allocated, and that must not be looked at once it was freed. */
+  view(address: number, bytes: number): ArrayBuffer;
   addressOf(data: ArrayBufferView): number;
   /** The zero-terminated string at `address`. */
   text(address: number): string;
@@ -95,7 +103,10 @@ const prototypes: { readonly [Name in keyof DriverApi]: string } = {
   cuMemGetInfo_v2: "void *free, void *total",
   cuMemAlloc_v2: "void *address, uint64_t bytes",
   cuMemFree_v2: "uint64_t address",
-  cuMemcpyHtoDAsync_v2: "uint64_t to, const void *from, uint64_t bytes, uint64_t stream",
+  cuMemAllocHost_v2: "void *address, uint64_t bytes",
+  cuMemFreeHost: "uint64_t address",
+  cuMemcpyHtoDAsync_v2: "uint64_t to, uint64_t from, uint64_t bytes, uint64_t stream",
+  cuMemcpyDtoHAsync_v2: "uint64_t to, uint64_t from, uint64_t bytes, uint64_t stream",
   cuMemcpyDtoH_v2: "void *to, uint64_t from, uint64_t bytes",
   cuMemcpy2DAsync_v2: "const void *copy, uint64_t stream",
   cuMemsetD8Async: "uint64_t to, uint8_t value, uint64_t bytes, uint64_t stream",
@@ -108,7 +119,9 @@ const prototypes: { readonly [Name in keyof DriverApi]: string } = {
   cuEventCreate: "void *event, uint32_t flags",
   cuEventDestroy_v2: "uint64_t event",
   cuEventRecord: "uint64_t event, uint64_t stream",
+  cuEventRecordWithFlags: "uint64_t event, uint64_t stream, uint32_t flags",
   cuEventQuery: "uint64_t event",
+  cuEventSynchronize: "uint64_t event",
   cuEventElapsedTime: "void *milliseconds, uint64_t from, uint64_t to",
   cuGraphInstantiateWithFlags: "void *executable, uint64_t graph, uint64_t flags",
   cuGraphLaunch: "uint64_t executable, uint64_t stream",
@@ -154,6 +167,7 @@ export async function loadDriver(path = process.platform === "win32" ? "nvcuda.d
         const skip = (64 - (at % 64)) % 64;
         return { view: koffi.view(BigInt(at + skip), bytes), address: at + skip };
       },
+      view: (address, bytes) => koffi.view(BigInt(address), bytes),
       addressOf: (data) => Number(koffi.address(data)),
       text: (address) => koffi.decode(BigInt(address), "char", -1),
     },
@@ -202,6 +216,10 @@ export const attribute = {
 export const FUNCTION_SHARED_BYTES = 8;
 /** `CU_STREAM_NON_BLOCKING` */
 export const STREAM_NON_BLOCKING = 1;
+/** `CU_EVENT_DISABLE_TIMING`: cheaper to record and to ask. */
+export const EVENT_WITHOUT_TIME = 2;
+/** `CU_EVENT_RECORD_EXTERNAL`: an event recorded in a graph can be asked from outside. */
+export const EVENT_FROM_GRAPH = 1;
 /** `CU_STREAM_CAPTURE_MODE_RELAXED`: an op may allocate scratch memory while it is recorded. */
 export const CAPTURE_RELAXED = 2;
 /** `CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED` */

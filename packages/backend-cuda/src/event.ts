@@ -1,6 +1,6 @@
 /** A point in a stream's work: whether it was reached, and the time between two of them. */
 import type { Context } from "./context.ts";
-import { NOT_READY } from "./driver.ts";
+import { EVENT_FROM_GRAPH, EVENT_WITHOUT_TIME, NOT_READY } from "./driver.ts";
 
 /** Host-side waits poll without a pause this long, which a decode step takes at most, and then every millisecond. */
 const SPIN_MILLISECONDS = 20;
@@ -8,14 +8,24 @@ const SPIN_MILLISECONDS = 20;
 export class Event {
   readonly #handle: number;
 
-  constructor(private readonly context: Context) {
+  /** @param timed whether `since` may be asked */
+  constructor(
+    private readonly context: Context,
+    timed = false,
+  ) {
     const out = new BigUint64Array(1);
-    context.check(context.driver.api.cuEventCreate(out, 0), "making an event");
+    context.check(context.driver.api.cuEventCreate(out, timed ? 0 : EVENT_WITHOUT_TIME), "making an event");
     this.#handle = Number(out[0]);
   }
 
   record(stream: number): void {
     this.context.check(this.context.driver.api.cuEventRecord(this.#handle, stream), "recording an event");
+  }
+
+  /** Records it in a graph that is being captured; every run of the graph reaches it anew. */
+  recordInGraph(stream: number): void {
+    const status = this.context.driver.api.cuEventRecordWithFlags(this.#handle, stream, EVENT_FROM_GRAPH);
+    this.context.check(status, "recording an event in a graph");
   }
 
   /** @throws DeviceLostError when an op before it failed */
@@ -36,7 +46,12 @@ export class Event {
     }
   }
 
-  /** Milliseconds from an earlier event; both must have been reached. */
+  /** Blocks until the event is reached. */
+  block(): void {
+    this.context.check(this.context.driver.api.cuEventSynchronize(this.#handle), "waiting for a copy to the GPU");
+  }
+
+  /** Milliseconds from an earlier event; both must be timed, and must have been reached. */
   since(earlier: Event): number {
     const out = new Float32Array(1);
     this.context.check(this.context.driver.api.cuEventElapsedTime(out, earlier.#handle, this.#handle), "timing two events");

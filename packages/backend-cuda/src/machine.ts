@@ -108,6 +108,11 @@ export class Machine {
     return this.#launches;
   }
 
+  /** Bytes of temporary memory; that of recorded steps is theirs. */
+  get scratchBytes(): number {
+    return this.#counters.bytes + (this.#scratch?.bytes ?? 0);
+  }
+
   /** Is this kernel built, and for this GPU? */
   has(kernel: string): boolean {
     return this.modules.has(kernel);

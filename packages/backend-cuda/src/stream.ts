@@ -1,37 +1,45 @@
 /** The one queue of a backend: copies, launches and captures are done in the order of the calls. */
 import { formatBytes } from "@infllm/tensor";
 import type { Context } from "./context.ts";
+import { Downloads, copy2D } from "./downloads.ts";
+import type { Pitched } from "./downloads.ts";
 import { CAPTURE_RELAXED, STREAM_NON_BLOCKING, memoryType } from "./driver.ts";
 import { Event } from "./event.ts";
 import { Graph } from "./graph.ts";
-
-/** A rectangle of bytes. */
-export interface Pitched {
-  readonly address: number;
-  /** Bytes from one row to the next. */
-  readonly pitch: number;
-}
+import { PinnedMemory } from "./pinned-memory.ts";
+import { Uploads } from "./uploads.ts";
 
 export class Stream {
   readonly handle: number;
+  readonly #pinned: PinnedMemory;
+  readonly #uploads: Uploads;
+  readonly #downloads: Downloads;
+  /** Events that nobody waits for. */
+  readonly #events: Event[] = [];
+  #released = false;
 
   constructor(private readonly context: Context) {
     const out = new BigUint64Array(1);
     context.check(context.driver.api.cuStreamCreate(out, STREAM_NON_BLOCKING), "making a stream");
     this.handle = Number(out[0]);
+    this.#pinned = new PinnedMemory(context);
+    this.#uploads = new Uploads(context, this.#pinned, this.handle);
+    this.#downloads = new Downloads(context, this.#pinned, this.handle);
   }
 
   /** Copies host memory in; `from` may be changed as soon as this returns. */
   write(to: number, from: ArrayBufferView): void {
-    if (from.byteLength === 0) return;
-    this.context.check(
-      this.context.driver.api.cuMemcpyHtoDAsync_v2(to, from, from.byteLength, this.handle),
-      `copying ${formatBytes(from.byteLength)} to the GPU`,
-    );
+    if (from.byteLength > 0) this.#uploads.write(to, from);
   }
 
-  /** Copies out; the stream must have finished the ops that wrote it (`finish`). */
-  read(to: ArrayBufferView, from: number): void {
+  /** Copies `rows` runs of `width` bytes out, as they are when the ops enqueued before this call are done. */
+  async read(to: Uint8Array, from: Pitched, width: number, rows: number): Promise<void> {
+    if (width === 0 || rows === 0) return this.finish();
+    await this.#downloads.read(to, from, width, rows);
+  }
+
+  /** Copies out at once; the stream must be drained. */
+  readNow(to: ArrayBufferView, from: number): void {
     if (to.byteLength === 0) return;
     this.context.check(
       this.context.driver.api.cuMemcpyDtoH_v2(to, from, to.byteLength),
@@ -42,21 +50,9 @@ export class Stream {
   /** Copies `rows` runs of `width` bytes within the device. */
   copyRows(to: Pitched, from: Pitched, width: number, rows: number): void {
     if (width === 0 || rows === 0) return;
-    // CUDA_MEMCPY2D: x, y, type, host, device, array, pitch of source and target, then width and height.
-    const words = new BigUint64Array(16);
-    const set = (index: number, value: number): void => {
-      words[index] = BigInt(value);
-    };
-    set(2, memoryType.device);
-    set(4, from.address);
-    set(6, from.pitch);
-    set(9, memoryType.device);
-    set(11, to.address);
-    set(13, to.pitch);
-    set(14, width);
-    set(15, rows);
+    const { device } = memoryType;
     this.context.check(
-      this.context.driver.api.cuMemcpy2DAsync_v2(new Uint8Array(words.buffer), this.handle),
+      this.context.driver.api.cuMemcpy2DAsync_v2(copy2D({ type: device, ...from }, { type: device, ...to }, width, rows), this.handle),
       `copying ${rows} rows of ${formatBytes(width)} on the GPU`,
     );
   }
@@ -70,16 +66,17 @@ export class Stream {
 
   /** Resolves when everything enqueued so far is done. @throws DeviceLostError */
   async finish(): Promise<void> {
-    const event = new Event(this.context);
+    const event = this.#events.pop() ?? new Event(this.context);
     try {
       event.record(this.handle);
       await event.wait();
     } finally {
-      event.release();
+      if (this.#released) event.release();
+      else this.#events.push(event);
     }
   }
 
-  /** Blocks until everything is done: for closing only. */
+  /** Blocks until everything is done. @throws DeviceLostError */
   drain(): void {
     this.context.check(this.context.driver.api.cuStreamSynchronize(this.handle), "waiting for the last ops");
   }
@@ -100,7 +97,17 @@ export class Stream {
     return Graph.instantiate(this.context, Number(graph[0]));
   }
 
+  /** Bytes of host memory for copies. */
+  get pinnedBytes(): number {
+    return this.#pinned.used;
+  }
+
   release(): void {
+    this.#released = true;
+    for (const event of this.#events.splice(0)) event.release();
+    this.#uploads.release();
+    this.#downloads.release();
+    this.#pinned.close();
     this.context.driver.api.cuStreamDestroy_v2(this.handle);
   }
 }

@@ -34,14 +34,16 @@ export interface Fake {
   slow(questions: number): void;
   /** Driver objects and memory not given back. */
   live(): number;
+  /** Calls of the driver since the last reset. */
+  calls(): number;
   /** Lines: launches, copies, captures. */
   log(): string[];
-  open(options?: CudaOptions, kernels?: KernelFile): CudaBackend;
+  open(options?: CudaOptions, file?: KernelFile): CudaBackend;
 }
 
-export async function loadFake(file: string): Promise<Fake> {
-  const driver = await loadDriver(file);
-  const library = driver.open(file);
+export async function loadFake(path: string): Promise<Fake> {
+  const driver = await loadDriver(path);
+  const library = driver.open(path);
   const declare = <F>(prototype: string): F => library.declare(prototype) as F;
   const text = declare<() => string>("const char *fake_log()");
   const fail = declare<(name: string, status: number, after: number) => void>("void fake_fail(const char *name, int status, int after)");
@@ -52,13 +54,21 @@ export async function loadFake(file: string): Promise<Fake> {
     device: declare("void fake_device(int count, int capability, uint64_t bytes)"),
     slow: declare("void fake_slow(int questions)"),
     live: declare("int64_t fake_live()"),
+    calls: declare("int64_t fake_calls()"),
     log: () => text().split("\n").filter((line) => line !== ""),
-    open: (options = {}, kernels = fakeKernels()) => openBackend(driver, kernels, options),
+    open: (options = {}, file = fakeKernels()) => openBackend(driver, file, options),
   };
 }
 
+let kernels: KernelFile | undefined;
+
 /** All kernels of the sources, in a file that only the fake driver loads. */
 export function fakeKernels(): KernelFile {
+  kernels ??= readFakeKernels();
+  return kernels;
+}
+
+function readFakeKernels(): KernelFile {
   const units = kernelSources().map(({ name, file, hopper }) => ({
     name,
     offset: 0,

@@ -1,9 +1,13 @@
 export { DEFAULT_CONTEXT, inspectModel, loadModel } from "./load/load-model.ts";
 export type { LoadOptions, LoadProgress, SourceOptions } from "./load/load-model.ts";
 export type { MemoryOptions, ModelDescription } from "./load/describe.ts";
-export type { ModelMemory } from "./load/memory.ts";
+export type { HeldMemory, ModelMemory } from "./load/memory.ts";
 export type { Model, Prompt, Session } from "./model.ts";
-export type { GenerateOptions, GenerateStats, PrefillProgress, SamplingOptions, StopReason } from "./generate/options.ts";
+export type {
+  GenerateOptions, GenerateStats, PrefillProgress, SamplingOptions, SpeculateOptions, Speculation, StopReason,
+} from "./generate/options.ts";
+export type { OpKind, OpTime, Profile } from "./profile/op-times.ts";
+export type { Percentiles } from "./generate/latencies.ts";
 export type { ScoreOptions, TokenScores } from "./generate/score.ts";
 export type { LogitRows } from "./generate/logit-rows.ts";
 export { compareRows } from "./generate/agreement.ts";

@@ -7,13 +7,14 @@ import type { Network } from "./forward/forward.ts";
 import { generateText } from "./generate/generate.ts";
 import type { LogitRows } from "./generate/logit-rows.ts";
 import { resolveOptions } from "./generate/options.ts";
-import type { GenerateOptions, SamplingDefaults } from "./generate/options.ts";
+import type { GenerateOptions, ResolvedOptions, SamplingDefaults } from "./generate/options.ts";
 import { Runner } from "./generate/runner.ts";
 import { scoreRows, scoreTokens } from "./generate/score.ts";
 import type { ScoreOptions, Scoring, TokenScores } from "./generate/score.ts";
 import { readSelection } from "./generate/selection.ts";
 import type { Selection } from "./generate/selection.ts";
 import type { ModelDescription } from "./load/describe.ts";
+import type { HeldMemory, ModelMemory } from "./load/memory.ts";
 import type { ChatMessage, ChatTemplateOptions } from "./tokenizer/chat-template.ts";
 import type { Tokenizer } from "./tokenizer/tokenizer.ts";
 
@@ -31,6 +32,7 @@ export interface ModelParts {
   readonly method: AttentionMethod | undefined;
   readonly eosIds: readonly number[];
   readonly sampling: SamplingDefaults;
+  readonly memory: ModelMemory;
   /** Releases everything that the network holds. */
   release(): void;
 }
@@ -76,6 +78,13 @@ export class Model {
   /** Bytes of the KV cache. */
   get cacheBytes(): number {
     return this.#parts.network.cache.bytes;
+  }
+
+  /** Bytes that the model takes, and what its backend holds beside it. */
+  memory(): HeldMemory {
+    this.#requireOpen();
+    const { scratch, recorded, staging } = this.backend.memory();
+    return { ...this.#parts.memory, scratch, recorded, staging };
   }
 
   /**
@@ -153,6 +162,7 @@ export class Model {
     options.signal?.throwIfAborted();
     const { tokenizer, sampling, eosIds } = this.#parts;
     const resolved = resolveOptions({ ...options, attention: this.#attention(options.attention) }, sampling);
+    this.#requireRevocable(resolved);
     yield* this.#alone(owner, (shared) =>
       generateText({ ...shared, tokenizer, eosIds, ids: this.promptIds(prompt, options.template), options: resolved, hooks: options }),
     );
@@ -189,6 +199,16 @@ export class Model {
     throw new ConfigError(
       `attention ${JSON.stringify(asked)} was asked for, but this model was loaded with the method ${method.name}, which decides itself. ` +
         "Leave the option out, or load the model without a method.",
+    );
+  }
+
+  /** @throws ConfigError when tokens were to be taken back under a method that cannot */
+  #requireRevocable({ speculate, profile }: ResolvedOptions): void {
+    const { method } = this.#parts;
+    if (method?.model.everyQuery !== true || (speculate === undefined && !profile)) return;
+    throw new ConfigError(
+      `${profile ? "profile" : "speculate"} was asked for, but the method ${method.name} keeps what every query brought, so no token can be ` +
+        "computed again or taken back. Leave the option out.",
     );
   }
 

@@ -40,6 +40,12 @@ export interface Capabilities {
 export interface MemoryUse {
   readonly used: number;
   readonly available: number;
+  /** Of `used`: temporary memory, kept for the ops to come. Absent where the backend cannot tell. */
+  readonly scratch?: number;
+  /** Of `used`: what recorded steps hold beside it until they are released. Absent where the backend cannot tell. */
+  readonly recorded?: number;
+  /** Host memory for copies, beside `used`. Absent where there is none. */
+  readonly staging?: number;
 }
 
 /** A rectangle of a tensor: rows `[from, to)` of the first axis, columns `[from, to)` of the flattened rest. */
@@ -95,6 +101,12 @@ export interface Backend {
   read(tensor: DeviceTensor): Promise<HostArray>;
   /** Records the ops that `step` enqueues, without promising to run them; `run()` enqueues them. */
   record(step: () => void): RecordedStep;
+  /**
+   * Runs pieces of work one after the other and gives the seconds that the device spent on each: for profiles, since they do
+   * not overlap as they would otherwise. What a piece enqueues must be such that it can be recorded. Absent where only the
+   * host's clock can tell.
+   */
+  measure?(pieces: readonly (() => void)[]): Promise<readonly number[]>;
   /** Resolves when every op enqueued so far has finished. @throws DeviceLostError */
   sync(): Promise<void>;
   memory(): MemoryUse;

@@ -55,7 +55,7 @@ export class Conversation {
       this.#session.reset();
       stdout.write("The conversation starts afresh.\n");
     } else if (command === "/stats") {
-      stdout.write(this.#lastStats ? describeStats(this.#lastStats) : "There is no complete answer yet.\n");
+      stdout.write(this.#lastStats ? describeStats(this.#lastStats, this.model.memory()) : "There is no complete answer yet.\n");
     } else if (command === "/help") {
       stdout.write(help);
     } else {

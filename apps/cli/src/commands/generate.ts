@@ -6,6 +6,7 @@ import {
   count,
   decimal,
   integer,
+  integerList,
   type Io,
   jsonOption,
   largestLength,
@@ -19,7 +20,7 @@ import {
   threadsOption,
   useModel,
 } from "@infllm/command";
-import type { GenerateStats, Model, Prompt } from "@infllm/model";
+import type { GenerateStats, Model, Prompt, SpeculateOptions } from "@infllm/model";
 import { ShapeError } from "@infllm/tensor";
 import { Option } from "commander";
 import { describeStats } from "../terminal/stats.ts";
@@ -38,7 +39,10 @@ interface Options extends SparseOptions {
   readonly context?: number;
   readonly backend: string;
   readonly threads?: number;
+  readonly speculate?: true | number;
+  readonly ngrams?: readonly number[];
   readonly stats?: true;
+  readonly profile?: true;
   readonly json?: true;
 }
 
@@ -49,6 +53,7 @@ defaults to what the model suggests, greedy (temperature 0) when it suggests not
 
 Examples:
   infllm generate --prompt "Once upon a time" --raw --max-tokens 40
+  infllm generate --prompt-file code.txt --speculate --stats
   cat report.txt question.txt | infllm generate --model ./my-model --attention sparse --stats
 `;
 
@@ -76,26 +81,53 @@ export const generate: RegisterCommand = (program, io) => {
     )
     .addOption(backendOption())
     .addOption(threadsOption())
-    .option("--stats", "print lengths and speeds to stderr at the end")
+    .addOption(
+      new Option("--speculate [tokens]", "draft up to this many tokens (7) where the text repeats, and check them in one pass").argParser(
+        integer({ min: 1, max: 63 }),
+      ),
+    )
+    .addOption(
+      new Option("--ngrams <shortest,longest>", "tokens that must agree for a draft (default: 1,3)").argParser(integerList({ min: 1, max: 8 })),
+    )
+    .option("--stats", "print lengths, speeds and memory to stderr at the end")
+    .option("--profile", "the same, and where the time goes op by op; slower")
     .addOption(jsonOption())
     .addHelpText("after", help)
     .action((options: Options) => run(options, io));
 };
 
 async function run(options: Options, io: Io): Promise<void> {
+  const speculate = drafts(options);
   const text = await promptText(options, io);
   const { model, backend, threads, context: contextLength } = options;
   await useModel({ model, backend, threads, contextLength, sparse: sparseChanges(options) }, io, (loaded) =>
-    answer(loaded, text, options, io),
+    answer(loaded, text, { ...options, speculate }, io),
   );
 }
 
-async function answer(model: Model, text: string, options: Options, io: Io): Promise<void> {
+/** @throws BadUsageError */
+function drafts({ speculate, ngrams }: Options): SpeculateOptions | undefined {
+  if (ngrams !== undefined && speculate === undefined) throw new BadUsageError("--ngrams says how drafts are looked up; it needs --speculate.");
+  if (speculate === undefined) return undefined;
+  const tokens = speculate === true ? {} : { tokens: speculate };
+  if (ngrams === undefined) return tokens;
+  const [shortest = 0, longest = 0] = ngrams;
+  if (ngrams.length !== 2 || shortest > longest) {
+    throw new BadUsageError(`--ngrams is ${ngrams.join()}; it must be two numbers, the shorter one first, such as 1,3.`);
+  }
+  return { ...tokens, ngrams: [shortest, longest] };
+}
+
+interface Answering extends Omit<Options, "speculate"> {
+  readonly speculate: SpeculateOptions | undefined;
+}
+
+async function answer(model: Model, text: string, options: Answering, io: Io): Promise<void> {
   const asChat = model.tokenizer.hasChatTemplate && !options.raw;
   const ids = model.promptIds(asChat ? [{ role: "user", content: text }] : text);
   requireRoom(ids.length, model);
   const progress = new Progress(io.stderr);
-  const { maxTokens, temperature, topP, topK, seed, attention } = options;
+  const { maxTokens, temperature, topP, topK, seed, attention, speculate, profile } = options;
   let stats: GenerateStats | undefined;
   let written = "";
   const pieces = model.generate(ids satisfies Prompt, {
@@ -105,6 +137,8 @@ async function answer(model: Model, text: string, options: Options, io: Io): Pro
     topK,
     seed,
     attention,
+    speculate,
+    profile,
     signal: io.interrupts.signal,
     onPrefill: ({ processed, total }) => progress.update("Reading the prompt", processed, total),
     onFinish: (finished) => {
@@ -121,8 +155,8 @@ async function answer(model: Model, text: string, options: Options, io: Io): Pro
     progress.clear();
     if (!options.json && written !== "" && !written.endsWith("\n")) io.stdout.write("\n");
   }
-  if (options.json) io.stdout.write(`${JSON.stringify({ text: written, stats }, undefined, 2)}\n`);
-  if (options.stats && stats) io.stderr.write(`\n${describeStats(stats)}`);
+  if (options.json) io.stdout.write(`${JSON.stringify({ text: written, stats, memory: model.memory() }, undefined, 2)}\n`);
+  if ((options.stats || profile) && stats) io.stderr.write(`\n${describeStats(stats, model.memory())}`);
 }
 
 async function promptText(options: Options, io: Io): Promise<string> {

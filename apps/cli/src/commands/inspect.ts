@@ -140,11 +140,12 @@ export function describeAttention(sparse: SparseConfig | undefined): string {
 
 function memoryTable(rows: readonly MemoryRow[]): string {
   return table([
-    ["context", "weights", "KV cache", "buffers", "total", "a query sees"],
+    ["context", "weights", "KV cache", "compressed keys", "buffers", "total", "a query sees"],
     ...rows.map(({ contextLength, memory, visibleTokens: seen }) => [
       count(contextLength),
       formatBytes(memory.weights),
       formatBytes(memory.kvCache),
+      formatBytes(memory.compressedKeys),
       formatBytes(memory.activations),
       formatBytes(memory.total),
       `${count(seen)} (${Math.round((100 * seen) / contextLength)} %)`,

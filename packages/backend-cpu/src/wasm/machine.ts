@@ -20,6 +20,11 @@ export class Machine {
     return this.threads.count;
   }
 
+  /** Bytes of temporary memory, kept for the ops to come. */
+  get scratchBytes(): number {
+    return (this.#scratch?.bytes ?? 0) + (this.#table?.bytes ?? 0);
+  }
+
   /** Runs tasks 0 … `tasks` − 1 of `op` with these argument words and `scratchBytes` for each thread; all are done on return. */
   run(op: OpNumber, words: Int32Array, tasks: number, scratchBytes = 0): void {
     if (words.byteLength > ARGUMENT_BYTES) throw new UsageError(`Op ${op} has more arguments than the kernels read.`);

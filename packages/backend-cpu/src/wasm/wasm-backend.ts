@@ -85,7 +85,7 @@ export function wasmBackend(machine: Machine, capabilities: Capabilities): CpuBa
     },
     memory(): MemoryUse {
       machine.use();
-      return machine.memory.use();
+      return { ...machine.memory.use(), scratch: machine.scratchBytes };
     },
     close: () => machine.close(),
   };

@@ -6,7 +6,7 @@ import type { CudaCache } from "../cuda-cache.ts";
 import type { Machine } from "../machine.ts";
 import { Sequences } from "../sequences.ts";
 
-/** f32 `[to − from, kvHeads, headDim]`: tokens or windows `[from, to)` of one sequence. The ops before must be done. */
+/** f32 `[to − from, kvHeads, headDim]`: tokens or windows `[from, to)` of one sequence. The stream must be drained. */
 export function readCache(
   machine: Machine,
   cache: LayerCache,
@@ -20,8 +20,8 @@ export function readCache(
   const { kvHeads, headDim, pages } = layer.shape;
   const sequences = new Sequences(machine, "readCache", batch, layer.shape);
   checkSequence(sequence, batch);
-  const length = sequences.lengths.view({ rows: [sequence, sequence + 1] }).toHost()[0] as number;
-  const table = sequences.pageTable.view({ rows: [sequence, sequence + 1] }).toHost();
+  const length = sequences.lengths.view({ rows: [sequence, sequence + 1] }).readNow()[0] as number;
+  const table = sequences.pageTable.view({ rows: [sequence, sequence + 1] }).readNow();
   const places = rowPlaces(what, layer.shape);
   places.check(from, to, length);
   const { slots } = places;
@@ -45,6 +45,6 @@ export function readCache(
 /** One part of a page: `[kvHeads, slots, headDim]`. */
 function page(machine: Machine, { shape, addresses }: CudaCache, what: CacheRows, number: number, slots: number): Float32Array {
   const bits = new Uint16Array(shape.kvHeads * slots * shape.headDim);
-  machine.stream.read(bits, addresses[what] + number * bits.byteLength);
+  machine.stream.readNow(bits, addresses[what] + number * bits.byteLength);
   return shape.dtype === "f16" ? decodeF16(bits) : decodeBf16(bits);
 }

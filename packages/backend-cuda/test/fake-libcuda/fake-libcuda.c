@@ -1,5 +1,6 @@
 // The driver functions that the package uses, over host memory: nothing is computed, everything is counted and logged,
-// and any function can be told to fail. Memory is host memory, so copies and fills are real.
+// and any function can be told to fail. Memory is host memory, so copies and fills are real; those of the stream are made
+// as late as a GPU may make them: when someone waits for what was enqueued after them.
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,8 +19,33 @@ static int64_t live;            // memory, streams, events, graphs, modules, con
 static uint64_t memory_bytes = 1 << 28, memory_used;
 static int capability = 90, devices = 1, capturing, pending;
 static int events_until_ready;
+static int64_t calls;
+
+// Copies that the stream has not made yet, oldest first. Width and height count bytes and rows.
+struct Work {
+  char *to;
+  const char *from;
+  size_t to_pitch, from_pitch, width, height;
+};
+static struct Work queue[4096];
+static int64_t enqueued, done;
+
+static void finish(int64_t until) {
+  for (; done < until; done++) {
+    const struct Work* w = &queue[done % 4096];
+    for (size_t y = 0; y < w->height; y++) {
+      if (w->from) memcpy(w->to + y * w->to_pitch, w->from + y * w->from_pitch, w->width);
+      else memset(w->to + y * w->to_pitch, (int)w->from_pitch, w->width);
+    }
+  }
+}
+static void enqueue(struct Work work) {
+  if (enqueued - done == 4096) finish(done + 1);
+  queue[enqueued++ % 4096] = work;
+}
 
 void fake_reset(void) {
+  enqueued = done = calls = 0;
   failing[0] = 0;
   fail_status = fail_after = sticky = capturing = pending = events_until_ready = 0;
   log_length = 0;
@@ -45,6 +71,8 @@ void fake_device(int count, int compute_capability, uint64_t bytes) {
 void fake_slow(int questions) { events_until_ready = questions; }
 int64_t fake_live(void) { return live; }
 const char* fake_log(void) { return log_text; }
+// Calls of the driver since the last reset.
+int64_t fake_calls(void) { return calls; }
 
 static void note(const char* line) {
   log_length += snprintf(log_text + log_length, sizeof log_text - log_length, "%s\n", line);
@@ -53,6 +81,7 @@ static void note(const char* line) {
 
 #define CALL(name)                                                       \
   do {                                                                   \
+    calls++;                                                             \
     if (sticky) return sticky;                                           \
     if (!strcmp(failing, name) && fail_after-- <= 0) {                   \
       if (fail_status >= 700 && fail_status < 800 && fail_status != 701) sticky = fail_status; \
@@ -144,16 +173,37 @@ CUresult cuMemAlloc_v2(uint64_t* address, size_t bytes) {
 }
 CUresult cuMemFree_v2(uint64_t address) {
   CALL("cuMemFree_v2");
+  finish(enqueued);
   memory_used -= *(uint64_t*)(address - 256);
   free((void*)(address - 256));
   live--;
   return 0;
 }
-CUresult cuMemcpyHtoDAsync_v2(uint64_t to, const void* from, size_t bytes, void* stream) {
+CUresult cuMemAllocHost_v2(uint64_t* address, size_t bytes) {
+  CALL("cuMemAllocHost_v2");
+  *address = (uint64_t)aligned_alloc(256, (bytes + 255) / 256 * 256);
+  live++;
+  return 0;
+}
+CUresult cuMemFreeHost(uint64_t address) {
+  CALL("cuMemFreeHost");
+  finish(enqueued);
+  free((void*)address);
+  live--;
+  return 0;
+}
+CUresult cuMemcpyHtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, void* stream) {
   CALL("cuMemcpyHtoDAsync_v2");
   (void)stream;
-  memcpy((void*)to, from, bytes);
+  enqueue((struct Work){(char*)to, (const char*)from, bytes, bytes, bytes, 1});
   note("write");
+  return 0;
+}
+CUresult cuMemcpyDtoHAsync_v2(uint64_t to, uint64_t from, size_t bytes, void* stream) {
+  CALL("cuMemcpyDtoHAsync_v2");
+  (void)stream;
+  enqueue((struct Work){(char*)to, (const char*)from, bytes, bytes, bytes, 1});
+  note("read");
   return 0;
 }
 CUresult cuMemcpyDtoH_v2(void* to, uint64_t from, size_t bytes) {
@@ -177,16 +227,16 @@ struct Copy2D {
 CUresult cuMemcpy2DAsync_v2(const struct Copy2D* copy, void* stream) {
   CALL("cuMemcpy2DAsync_v2");
   (void)stream;
-  if (copy->from_type != 2 || copy->to_type != 2) return INVALID_VALUE;
-  for (size_t y = 0; y < copy->height; y++)
-    memcpy((void*)(copy->to_device + y * copy->to_pitch), (void*)(copy->from_device + y * copy->from_pitch), copy->width);
-  note("copy");
+  if (copy->from_type != 2 || (copy->to_type != 2 && copy->to_type != 1)) return INVALID_VALUE;
+  char* to = copy->to_type == 2 ? (char*)copy->to_device : copy->to_host;
+  enqueue((struct Work){to, (const char*)copy->from_device, copy->to_pitch, copy->from_pitch, copy->width, copy->height});
+  note(copy->to_type == 2 ? "copy" : "read");
   return 0;
 }
 CUresult cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, void* stream) {
   CALL("cuMemsetD8Async");
   (void)stream;
-  memset((void*)to, value, bytes);
+  enqueue((struct Work){(char*)to, 0, bytes, value, bytes, 1});
   return 0;
 }
 CUresult cuStreamCreate(void** stream, unsigned flags) {
@@ -198,6 +248,7 @@ CUresult cuStreamCreate(void** stream, unsigned flags) {
 }
 CUresult cuStreamDestroy_v2(void* stream) {
   (void)stream;
+  finish(enqueued);
   live--;
   return 0;
 }
@@ -208,6 +259,7 @@ CUresult cuStreamQuery(void* stream) {
 CUresult cuStreamSynchronize(void* stream) {
   CALL("cuStreamSynchronize");
   (void)stream;
+  finish(enqueued);
   return 0;
 }
 CUresult cuStreamBeginCapture_v2(void* stream, int mode) {
@@ -250,31 +302,55 @@ CUresult cuGraphDestroy(void* graph) {
   live--;
   return 0;
 }
-CUresult cuEventCreate(void** event, unsigned flags) {
+// An event is where in the stream's work it was recorded.
+struct Event {
+  int64_t at;
+  int timed, recorded;
+};
+CUresult cuEventCreate(struct Event** event, unsigned flags) {
   CALL("cuEventCreate");
-  (void)flags;
-  *event = (void*)0x5000;
+  *event = calloc(1, sizeof **event);
+  (*event)->timed = !(flags & 2);
   live++;
   return 0;
 }
-CUresult cuEventDestroy_v2(void* event) {
-  (void)event;
+CUresult cuEventDestroy_v2(struct Event* event) {
+  CALL("cuEventDestroy_v2");
+  free(event);
   live--;
   return 0;
 }
-CUresult cuEventRecord(void* event, void* stream) {
+CUresult cuEventRecord(struct Event* event, void* stream) {
   CALL("cuEventRecord");
-  (void)event, (void)stream;
+  (void)stream;
   pending = events_until_ready;
+  event->at = enqueued;
+  event->recorded = 1;
   return capturing ? INVALID_VALUE : 0;
 }
-CUresult cuEventQuery(void* event) {
-  CALL("cuEventQuery");
-  (void)event;
-  return pending-- > 0 ? NOT_READY : 0;
+CUresult cuEventRecordWithFlags(struct Event* event, void* stream, unsigned flags) {
+  CALL("cuEventRecordWithFlags");
+  (void)stream;
+  event->at = enqueued;
+  event->recorded = 1;
+  note("event");
+  return capturing && flags == 1 ? 0 : INVALID_VALUE;
 }
-CUresult cuEventElapsedTime(float* milliseconds, void* from, void* to) {
-  (void)from, (void)to;
+CUresult cuEventQuery(struct Event* event) {
+  CALL("cuEventQuery");
+  if (pending-- > 0) return NOT_READY;
+  finish(event->at);
+  return 0;
+}
+CUresult cuEventSynchronize(struct Event* event) {
+  CALL("cuEventSynchronize");
+  finish(event->at);
+  note("wait");
+  return 0;
+}
+CUresult cuEventElapsedTime(float* milliseconds, struct Event* from, struct Event* to) {
+  CALL("cuEventElapsedTime");
+  if (!from->timed || !to->timed || !from->recorded || !to->recorded) return INVALID_VALUE;
   *milliseconds = 1.5f;
   return 0;
 }

@@ -1,9 +1,9 @@
 /** Fine and coarse keys. */
-import { dtypeInfo } from "@infllm/tensor";
+import { dtypeInfo, random } from "@infllm/tensor";
 import type { CompressedKeys } from "@infllm/block-selection";
 import type { Checks } from "../checks.ts";
-import { CacheRig } from "../cache-rig.ts";
-import { expectClose, expectSame } from "../compare.ts";
+import { CacheRig, concatenate } from "../cache-rig.ts";
+import { expectClose, expectSame, mustBe } from "../compare.ts";
 import { plainShape, testConfigs } from "../configs.ts";
 import { layerInputs, rowRange } from "../layer-inputs.ts";
 
@@ -55,6 +55,30 @@ export function compressCases(checks: Checks): void {
         const single = await rig.compressed(0, length);
         expectSame("fine keys", single.fine, whole.fine);
         expectSame("coarse keys", single.coarse, whole.coarse);
+        device.releaseAll();
+      }
+    });
+
+    checks.check("tokens that were taken back leave no trace", async (device) => {
+      for (const [seed, sparse] of Object.values(testConfigs).entries()) {
+        const length = 300;
+        const { k, v } = layerInputs(7, length, shape);
+        const rig = CacheRig.create(device, { ...shape, contextLength: length + 8, sequences: 2, sparse });
+        rig.append([{ sequence: 0, k, v }]);
+        const whole = await rig.compressed(0, length);
+        const { below } = random(seed);
+        // A few tokens that stay, and up to eight of NaN that do not, windows that end among them included.
+        for (let at = 0; at < length; ) {
+          const [right, wrong] = [Math.min(1 + below(5), length - at), below(9)];
+          const rows = (of: Float32Array) => concatenate([rowRange(of, width, at, right), new Float32Array(wrong * width).fill(NaN)]);
+          rig.append([{ sequence: 1, k: rows(k), v: rows(v) }]);
+          at += right;
+          mustBe(rig.sequences[1]).truncate(at);
+        }
+        const kept = await rig.compressed(0, length);
+        expectSame("fine keys", kept.fine, whole.fine);
+        expectSame("coarse keys", kept.coarse, whole.coarse);
+        expectSame("keys", await rig.read("keys", 0, 0, length), rig.asCached(k));
         device.releaseAll();
       }
     });

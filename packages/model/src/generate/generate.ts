@@ -1,13 +1,14 @@
-import { attendsSparsely } from "@infllm/attention";
 import { blockBudget } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
-import { InfllmError, random } from "@infllm/tensor";
+import { InfllmError } from "@infllm/tensor";
 import { TextStream } from "../tokenizer/text-stream.ts";
 import type { Tokenizer } from "../tokenizer/tokenizer.ts";
+import { Decoding } from "./decoding.ts";
+import { Latencies } from "./latencies.ts";
 import type { GenerateOptions, GenerateStats, ResolvedOptions, StopReason } from "./options.ts";
 import { checkAttention, checkPrompt } from "./prompt-checks.ts";
 import type { PromptLimits } from "./prompt-checks.ts";
-import type { Draw, Runner } from "./runner.ts";
+import type { Runner } from "./runner.ts";
 import { StopStrings } from "./stop-strings.ts";
 
 export interface Generation extends PromptLimits {
@@ -22,28 +23,22 @@ export interface Generation extends PromptLimits {
   readonly reuse: boolean;
 }
 
-/** Largest number below 1 in f32: a uniform draw rounded up to 1 would be outside its range. */
-const BELOW_ONE = 1 - 2 ** -24;
-
 /** Streams the answer to a prompt. @throws ConfigError (empty prompt), ShapeError (prompt longer than the context) */
 export async function* generateText(generation: Generation): AsyncGenerator<string, void, undefined> {
   const { runner, ids, options, hooks, reuse } = generation;
   checkPrompt(ids, generation);
   checkAttention(options.attention, generation.sparse);
-  const draws = drawer(options);
+  const started = performance.now();
+  const decoding = new Decoding(generation);
   const cachedTokens = reuse ? runner.reusable(ids) : 0;
   const text = new TextStream(generation.tokenizer);
   const stops = new StopStrings(options.stop);
   const tokens: number[] = [];
+  const latencies = new Latencies();
   let reason: StopReason | undefined;
 
-  const started = performance.now();
-  const sparsePrompt = attendsSparsely(options.attention, ids.length, generation.sparse);
-  const { signal } = hooks;
-  const onChunk = (processed: number, total: number) => hooks.onPrefill?.({ processed, total });
-  let token = await runner.prefill({ ids, sparse: sparsePrompt, draw: draws(), reuse, onChunk, signal });
+  let token = await decoding.first();
   const prefillSeconds = (performance.now() - started) / 1000;
-  let decodeSeconds = 0;
 
   try {
     for (;;) {
@@ -54,43 +49,31 @@ export async function* generateText(generation: Generation): AsyncGenerator<stri
       if (piece !== "") yield piece;
       reason = stopReason(generation, { ended, stopped: stops.stopped, generated: tokens.length });
       if (reason !== undefined) break;
-      signal?.throwIfAborted();
+      hooks.signal?.throwIfAborted();
       const before = performance.now();
-      enqueueSteps(generation, tokens.length, draws);
-      token = await runner.next();
-      decodeSeconds += (performance.now() - before) / 1000;
+      token = await decoding.after(token);
+      latencies.add((performance.now() - before) / 1000);
     }
   } finally {
     runner.settle();
   }
   const rest = reason === "stop" ? "" : stops.push(text.flush()) + stops.flush();
   if (rest !== "") yield rest;
+  const profile = options.profile ? await decoding.profile() : undefined;
   hooks.onFinish?.({
     promptTokens: ids.length,
     cachedTokens,
     generatedTokens: tokens.length,
     tokens,
     prefillSeconds,
-    decodeSeconds,
+    decodeSeconds: latencies.sum,
+    ...(latencies.count > 0 ? { tokenSeconds: latencies.percentiles() } : {}),
     ...lastSight(generation),
     stopReason: reason,
     seed: options.seed,
+    ...(decoding.speculation === undefined ? {} : { speculation: decoding.speculation }),
+    ...(profile === undefined ? {} : { profile }),
   });
-}
-
-/**
- * Enqueues the next step and, where that keeps a device busy, the one after it: with `generated` tokens known, some may be
- * ahead already. Not beyond the tokens that are wanted at most.
- */
-function enqueueSteps({ runner, options, contextLength, sparse }: Generation, generated: number, draws: () => Draw): void {
-  while (runner.ahead < runner.mostAhead && generated + runner.ahead < options.maxTokens && runner.length + runner.ahead < contextLength) {
-    runner.enqueue(attendsSparsely(options.attention, runner.length + runner.ahead + 1, sparse), draws());
-  }
-}
-
-function drawer({ temperature, topK, topP, seed }: ResolvedOptions): () => Draw {
-  const source = random(seed);
-  return () => ({ temperature, topK, topP, uniform: Math.min(source.uniform(), BELOW_ONE) });
 }
 
 function requireToken(token: number, runner: Runner): void {

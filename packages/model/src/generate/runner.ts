@@ -1,21 +1,12 @@
-import { BatchState } from "@infllm/attention";
-import type { CachedSequence } from "@infllm/attention";
 import { UsageError } from "@infllm/tensor";
-import type { HostArray, RecordedStep } from "@infllm/tensor";
-import { forward, forwardLayers, projectRows } from "../forward/forward.ts";
+import type { HostArray } from "@infllm/tensor";
 import type { Network } from "../forward/forward.ts";
 import { LOGIT_ROWS, neighbours } from "./logit-rows.ts";
 import type { LogitRows } from "./logit-rows.ts";
+import { Passes } from "./passes.ts";
+import type { Draw } from "./passes.ts";
 import { yieldToEvents } from "./yield.ts";
-
-/** How the next token is drawn: see `SampleArgs` of the backend contract. */
-export interface Draw {
-  readonly temperature: number;
-  readonly topK: number;
-  readonly topP: number;
-  /** In [0, 1). */
-  readonly uniform: number;
-}
+import type { OpTimes } from "../profile/op-times.ts";
 
 export interface PrefillArgs {
   readonly ids: readonly number[];
@@ -25,9 +16,11 @@ export interface PrefillArgs {
   readonly reuse: boolean;
   readonly onChunk?: ((processed: number, total: number) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
+  /** Runs op by op, and adds their times. */
+  readonly times?: OpTimes | undefined;
 }
 
-export interface ScoreArgs extends Omit<PrefillArgs, "draw"> {
+export interface ScoreArgs extends Omit<PrefillArgs, "draw" | "times"> {
   /** Ascending; the positions whose logits are wanted. */
   readonly positions: readonly number[];
 }
@@ -39,13 +32,17 @@ export interface LastQuery {
   /** Absolute position in the sequence. */
   readonly position: number;
   readonly sparse: boolean;
+  /** Was its row one of a draft that was checked? Its logits are then beside those of the other rows. */
+  readonly checked: boolean;
 }
 
-/** A step that was enqueued and whose token was not looked at yet. */
+/** A token that nobody looked at yet: of a step that was enqueued, or of a draft that was checked. */
 interface Ahead {
-  /** The token that the step draws. */
-  readonly drawn: Promise<number>;
+  readonly token: Promise<number>;
+  /** The query that draws it. */
   readonly query: LastQuery;
+  /** Queries of one pass have their results side by side. */
+  readonly pass: object;
 }
 
 /** Steps that are enqueued before the token of the first is waited for. */
@@ -53,26 +50,25 @@ const AHEAD = 2;
 
 /**
  * Runs one sequence through a network: prompts in chunks, then token by token with recorded steps. A drawn token stays on
- * the device as the next step's input, so that step may be enqueued before the host knows the token. Where an answer ends
- * there, the step was for nothing: `settle` takes it back.
+ * the device as the next step's input, so that step may be enqueued before the host knows the token; and a draft of several
+ * tokens may be checked in one pass. Where an answer ends before all that is looked at, `settle` takes the rest back.
  */
 export class Runner {
   readonly #network: Network;
-  readonly #state: BatchState;
-  readonly #sequence: CachedSequence;
-  /** Tokens whose keys and values the cache holds, but for those of steps ahead. */
+  readonly #passes: Passes;
+  /** Tokens whose keys and values the cache holds, but for those that nobody looked at. */
   #cached: number[] = [];
-  /** The token drawn last, whose keys and values are not in the cache, or those of a step ahead. */
+  /** The token looked at last, whose keys and values are not in the cache, or with those that nobody looked at. */
   #drawn = -1;
-  /** Steps of which nobody knows the token yet, oldest first. */
+  /** The token drawn last, where a step would not find it on the device. */
+  #unsent: number | undefined;
+  /** Oldest first. */
   readonly #ahead: Ahead[] = [];
   /** Have steps that were taken back overwritten what the last query left in the buffers? */
   #overwritten = false;
   /** Was the last pass a text's scoring, whose logits went elsewhere? */
   #scored = false;
-  /** One recorded decode step for dense, one for sparse attention. */
-  readonly #steps = new Map<boolean, RecordedStep>();
-  #last: LastQuery | undefined;
+  #last: (LastQuery & Pick<Ahead, "pass">) | undefined;
 
   /** @param chunk prompt tokens processed at a time; the activations have room for as many rows */
   constructor(
@@ -80,18 +76,22 @@ export class Runner {
     readonly chunk: number,
   ) {
     this.#network = network;
-    this.#state = BatchState.allocate(network.backend, network.cache, { rows: chunk, sequences: 1 });
-    this.#sequence = network.cache.addSequence();
+    this.#passes = new Passes(network, chunk);
   }
 
-  /** Tokens in the cache, those of steps ahead left out. */
+  /** Tokens in the cache, those left out that nobody looked at. */
   get length(): number {
     return this.#cached.length;
   }
 
-  /** Steps that are enqueued and whose token was not looked at. */
+  /** Tokens that nobody looked at, of steps that may still run. */
   get ahead(): number {
     return this.#ahead.length;
+  }
+
+  /** Is the next token one of a draft that was checked, or the one after it, so that it is there already? */
+  get nextStands(): boolean {
+    return this.#ahead[0]?.query.checked ?? false;
   }
 
   /** How many steps may be ahead: more than one only where that keeps a device busy. */
@@ -113,28 +113,32 @@ export class Runner {
   }
 
   /** Processes the prompt and draws the token after it; −1 if its logits are not finite. */
-  async prefill({ ids, sparse, draw, reuse, onChunk, signal }: PrefillArgs): Promise<number> {
-    this.#begin(false);
-    this.#truncate(reuse ? this.reusable(ids) : 0);
+  async prefill({ ids, sparse, draw, reuse, onChunk, signal, times }: PrefillArgs): Promise<number> {
+    this.#begin(false, reuse ? this.reusable(ids) : 0);
     const start = this.#cached.length;
-    let token = -1;
     for (let from = start; from < ids.length; from += this.chunk) {
       signal?.throwIfAborted();
       const chunk = ids.slice(from, from + this.chunk);
       const complete = from + chunk.length === ids.length;
-      token = await this.#guarded(() => this.#chunk(chunk, sparse, complete ? draw : undefined));
-      this.#drawn = token;
+      this.#drawn = await this.#guarded(async () => {
+        const enqueue = () => (complete ? this.#passes.complete(chunk, sparse, draw) : this.#passes.layers(chunk, sparse, false));
+        if (times === undefined) enqueue();
+        else await this.#passes.timed(times, enqueue);
+        this.#processed(chunk, sparse);
+        if (complete) return this.#passes.drawn();
+        await this.#network.backend.sync();
+        return -1;
+      });
       onChunk?.(from + chunk.length - start, ids.length - start);
       await yieldToEvents();
     }
-    return token;
+    return this.#drawn;
   }
 
   /** Processes a text and gives the logits of the wanted positions, at most `LOGIT_ROWS` at a time. */
   async *score({ ids, sparse, positions, reuse, onChunk, signal }: ScoreArgs): AsyncGenerator<LogitRows, void, undefined> {
     const { backend, config } = this.#network;
-    this.#begin(true);
-    this.#truncate(reuse ? Math.min(this.reusable(ids), positions[0] ?? 0) : 0);
+    this.#begin(true, reuse ? Math.min(this.reusable(ids), positions[0] ?? 0) : 0);
     const start = this.#cached.length;
     const logits = backend.allocate("f32", [Math.min(LOGIT_ROWS, this.chunk), config.vocabulary]);
     try {
@@ -143,15 +147,13 @@ export class Runner {
         const chunk = ids.slice(from, from + this.chunk);
         const wanted = neighbours(positions, from, from + chunk.length);
         await this.#guarded(async () => {
-          this.#append(chunk);
-          const { batch, positions: at } = this.#state;
-          this.#last = { row: chunk.length - 1, position: this.#cached.length - 1, sparse };
-          forwardLayers(this.#network, { batch, positions: at, sparse }, wanted.length > 0);
+          this.#passes.layers(chunk, sparse, wanted.length > 0);
+          this.#processed(chunk, sparse);
           await backend.sync();
         });
         for (const [first, end] of wanted) {
           const rows = await this.#guarded(async () => {
-            projectRows(this.#network, [first - from, end - from], logits);
+            this.#passes.project([first - from, end - from], logits);
             return floats(await backend.read(logits.view({ rows: [0, end - first] })));
           });
           yield { first, count: end - first, logits: rows };
@@ -166,128 +168,122 @@ export class Runner {
 
   /** Enqueues a step that appends the token drawn last, known or not, and draws the one after it. */
   enqueue(sparse: boolean, draw: Draw): void {
-    const query = { row: 0, position: this.#sequence.length, sparse };
+    const query = { row: 0, position: this.#passes.length, sparse, checked: false };
     const run = async (): Promise<number> => {
-      this.#decode(sparse, draw);
-      return this.#readDrawn();
+      const id = this.#unsent;
+      this.#unsent = undefined;
+      this.#passes.decode(sparse, draw, id);
+      return this.#passes.drawn();
     };
-    const drawn = run();
+    const token = run();
     // Whoever takes the token hears of an error; a step that is taken back has nobody.
-    drawn.catch(() => undefined);
-    this.#ahead.push({ drawn, query });
+    token.catch(() => undefined);
+    this.#ahead.push({ token, query, pass: query });
   }
 
-  /** The token that the oldest step ahead has drawn; −1 if its logits are not finite. @throws UsageError without a step */
+  /** Room to check drafts of so many tokens. @throws OutOfMemoryError */
+  prepareChecks(tokens: number): void {
+    this.#passes.prepareChecks(tokens + 1);
+  }
+
+  /**
+   * Appends the token looked at last and a draft of what follows in one pass, in which each row draws the token after it,
+   * as steps would have done one by one. As far as these are the draft's, they stand, and so does the first that differs, or
+   * the one after the whole draft: `next` gives them.
+   * @param draws as many as the draft has tokens, and one more
+   * @returns how many tokens of the draft stand
+   * @throws UsageError while tokens are ahead
+   */
+  async check(draft: readonly number[], sparse: boolean, draws: readonly Draw[]): Promise<number> {
+    if (this.#ahead.length > 0) throw new UsageError("check() with tokens ahead; take them with next() before.");
+    const first = this.#passes.length;
+    const drawn = await this.#guarded(async () => {
+      this.#passes.check([this.#drawn, ...draft], sparse, draws);
+      return this.#passes.checked(draft.length + 1);
+    });
+    let right = 0;
+    while (right < draft.length && drawn[right] === draft[right]) right++;
+    this.#passes.truncate(first + right + 1);
+    const pass = {};
+    for (let row = 0; row <= right; row++) {
+      const query = { row, position: first + row, sparse, checked: true };
+      this.#ahead.push({ token: Promise.resolve(drawn[row] ?? -1), query, pass });
+    }
+    this.#unsent = drawn[right];
+    return right;
+  }
+
+  /** The oldest token that nobody looked at; −1 if its logits are not finite. @throws UsageError where there is none */
   async next(): Promise<number> {
-    const step = this.#ahead.shift();
-    if (step === undefined) throw new UsageError("next() without a step; call enqueue() before.");
-    const token = await this.#guarded(() => step.drawn);
+    const ahead = this.#ahead.shift();
+    if (ahead === undefined) throw new UsageError("next() without a token; call enqueue() or check() before.");
+    const token = await this.#guarded(() => ahead.token);
     this.#cached.push(this.#drawn);
     this.#drawn = token;
-    this.#last = step.query;
-    await yieldToEvents();
+    const samePass = this.#last?.pass === ahead.pass;
+    this.#last = { ...ahead.query, pass: ahead.pass };
+    if (!samePass) await yieldToEvents();
     return token;
   }
 
-  /** Takes back the steps whose token nobody looked at. */
+  /** Takes back the tokens that nobody looked at. */
   settle(): void {
     if (this.#ahead.length === 0) return;
+    this.#overwritten ||= this.#ahead.some(({ pass }) => pass !== this.#last?.pass);
     this.#ahead.length = 0;
-    this.#overwritten = true;
     this.#truncate(this.#cached.length);
   }
 
   /** Makes the buffers hold what the last query computed, by computing it again where a step taken back was after it. */
   restore(): void {
-    const { backend, activations } = this.#network;
-    const id = this.#cached.at(-1);
-    if (!this.#overwritten || this.#last === undefined || id === undefined) return;
-    backend.write(activations.sampled, Int32Array.of(id));
-    this.#sequence.truncate(this.#cached.length - 1);
-    this.#decode(this.#last.sparse, { temperature: 0, topK: 0, topP: 1, uniform: 0 });
-    this.#last = { ...this.#last, row: 0 };
-    this.#overwritten = false;
+    if (this.#overwritten) this.#lastAgain();
+  }
+
+  /** Computes the last query again, op by op, and adds their times. */
+  async profile(times: OpTimes): Promise<void> {
+    this.settle();
+    await this.#guarded(() => this.#passes.timed(times, () => this.#lastAgain()));
   }
 
   /** f32 `[vocabulary]`: logits of the last query. @throws UsageError after `score`, which gave them itself */
   async logits(): Promise<Float32Array> {
     if (this.#scored) throw new UsageError("The last pass scored a text and gave its logits itself; use scoreRows, or call generate before.");
     this.restore();
-    return floats(await this.#network.backend.read(this.#network.activations.logits));
+    const row = this.#last?.checked ? this.#last.row : undefined;
+    return floats(await this.#network.backend.read(this.#passes.logits(row)));
   }
 
   release(): void {
-    for (const step of this.#steps.values()) step.release();
-    this.#state.release();
-    this.#sequence.release();
+    this.#passes.release();
   }
 
-  /** Before a prompt or a text: nothing is ahead, and the buffers are about to hold what it computes. */
-  #begin(scored: boolean): void {
+  /** Before a prompt or a text, of which `kept` tokens are cached: nothing is ahead, the buffers will hold what it computes. */
+  #begin(scored: boolean, kept: number): void {
     this.settle();
+    this.#truncate(kept);
     this.#overwritten = false;
+    this.#unsent = undefined;
     this.#scored = scored;
   }
 
-  async #chunk(ids: readonly number[], sparse: boolean, draw: Draw | undefined): Promise<number> {
-    const { backend } = this.#network;
-    this.#append(ids);
-    const { batch, positions } = this.#state;
-    const pass = { batch, positions, sparse };
-    this.#last = { row: ids.length - 1, position: this.#cached.length - 1, sparse };
-    if (draw === undefined) {
-      forward(this.#network, pass);
-      await backend.sync();
-      return -1;
-    }
-    this.#writeDraw(draw);
-    forward(this.#network, { ...pass, logitRows: [ids.length - 1, ids.length] });
-    this.#sample();
-    return this.#readDrawn();
+  #lastAgain(): void {
+    const id = this.#cached.at(-1);
+    if (this.#last === undefined || id === undefined) return;
+    this.#passes.truncate(this.#cached.length - 1);
+    this.#passes.decode(this.#last.sparse, { temperature: 0, topK: 0, topP: 1, uniform: 0 }, id);
+    this.#last = { ...this.#last, row: 0, checked: false };
+    this.#overwritten = false;
   }
 
-  /** Enqueues one row: the token that `activations.sampled` holds. */
-  #decode(sparse: boolean, draw: Draw): void {
-    this.#state.set([{ sequence: this.#sequence, count: 1 }]);
-    this.#writeDraw(draw);
-    this.#step(sparse).run();
-  }
-
-  async #readDrawn(): Promise<number> {
-    const [drawn = -1] = await this.#network.backend.read(this.#network.activations.sampled);
-    return drawn;
-  }
-
-  #step(sparse: boolean): RecordedStep {
-    const recorded = this.#steps.get(sparse);
-    if (recorded !== undefined) return recorded;
-    const { batch, positions } = this.#state;
-    const step = this.#network.backend.record(() => {
-      forward(this.#network, { batch, positions, sparse, ids: this.#network.activations.sampled, logitRows: [0, 1] });
-      this.#sample();
-    });
-    this.#steps.set(sparse, step);
-    return step;
-  }
-
-  #append(ids: readonly number[]): void {
-    const { backend, activations } = this.#network;
-    this.#state.set([{ sequence: this.#sequence, count: ids.length }]);
-    backend.write(activations.ids, Int32Array.from(ids));
+  /** Notes tokens of a prompt or a text that are in the cache once what is enqueued has run. */
+  #processed(ids: readonly number[], sparse: boolean): void {
     for (const id of ids) this.#cached.push(id);
-  }
-
-  #writeDraw({ temperature, topK, topP, uniform }: Draw): void {
-    this.#network.backend.write(this.#network.activations.settings, Float32Array.of(temperature, topK, topP, uniform));
-  }
-
-  #sample(): void {
-    const { backend, activations } = this.#network;
-    backend.neural.sample({ logits: activations.logits, settings: activations.settings, out: activations.sampled });
+    const query = { row: ids.length - 1, position: this.#cached.length - 1, sparse, checked: false };
+    this.#last = { ...query, pass: query };
   }
 
   #truncate(length: number): void {
-    this.#sequence.truncate(length);
+    this.#passes.truncate(length);
     this.#cached.length = length;
   }
 

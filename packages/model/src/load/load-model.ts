@@ -101,7 +101,8 @@ async function load(opened: OpenedModel, plainBackend: ModelBackend, options: Lo
   const plan = weightPlan(opened.weights, config, backend.capabilities.weights, options.weights ?? "stored");
   await opened.weights.verify?.(options.signal);
   const cacheOptions = { contextLength, kvCache: options.kvCache, sparse };
-  requireMemory(backend, memoryOn(backend, config, plan.bytes, { ...cacheOptions, chunk }), contextLength);
+  const memory = memoryOn(backend, config, plan.bytes, { ...cacheOptions, chunk });
+  requireMemory(backend, memory, contextLength);
   const tokenizer = new Tokenizer(await opened.tokenizer());
   checkVocabulary(tokenizer, config);
 
@@ -139,6 +140,7 @@ async function load(opened: OpenedModel, plainBackend: ModelBackend, options: Lo
       method: options.method,
       eosIds: endTokens(config, tokenizer),
       sampling: opened.sampling,
+      memory,
       release,
     });
   } catch (error) {

@@ -9,11 +9,23 @@ import type { ModelBackend } from "../forward/model-backend.ts";
 /** Bytes that a loaded model takes, all allocated at load. */
 export interface ModelMemory {
   readonly weights: number;
-  /** Keys, values and compressed keys for the whole context. */
+  /** Keys and values for the whole context. */
   readonly kvCache: number;
-  /** Buffers of a pass. */
+  /** What sparse attention chooses blocks by; 0 without a sparse config. */
+  readonly compressedKeys: number;
+  /** Buffers of a pass over a chunk of a prompt, which do not grow with the prompt. */
   readonly activations: number;
   readonly total: number;
+}
+
+/** The same of a loaded model, and what its backend holds beside it: undefined where it cannot tell. */
+export interface HeldMemory extends ModelMemory {
+  /** Temporary memory of ops. */
+  readonly scratch: number | undefined;
+  /** What recorded steps hold for themselves. */
+  readonly recorded: number | undefined;
+  /** Host memory for copies. */
+  readonly staging: number | undefined;
 }
 
 export interface CacheOptions {
@@ -40,20 +52,24 @@ export function memoryOn(
   weights: number,
   options: CacheOptions & { readonly chunk: number },
 ): ModelMemory {
-  const kvCache = KvCache.bytes(backend, cacheSpec(config, options));
+  const cache = KvCache.parts(backend, cacheSpec(config, options));
   const sizes = { rows: options.chunk, logitRows: 1, sparse: options.sparse };
   const activations = activationBytes(config, backend.capabilities.activation, sizes);
-  return { weights, kvCache, activations, total: weights + kvCache + activations };
+  return summed({ weights, kvCache: cache.keysAndValues, compressedKeys: cache.compressedKeys, activations });
 }
 
 /** The same without a backend at hand: a 16-bit cache, f32 activations, prompts in chunks of 512. */
 export function memoryAnywhere(config: ModelConfig, weights: number, options: CacheOptions): ModelMemory {
   const { contextLength, sparse, kvCache: dtype = "f16" } = options;
-  const rowsPerToken = 2 + (sparse === undefined ? 0 : 1.25 / sparse.kernelStride);
-  const elements = Math.ceil(contextLength * rowsPerToken) * config.kvHeads * config.headDim;
-  const kvCache = config.layers * byteLength(dtype, elements);
+  const bytes = (rowsPerToken: number): number =>
+    config.layers * byteLength(dtype, Math.ceil(contextLength * rowsPerToken) * config.kvHeads * config.headDim);
   const activations = activationBytes(config, "f32", { rows: Math.min(512, contextLength), logitRows: 1, sparse });
-  return { weights, kvCache, activations, total: weights + kvCache + activations };
+  // Coarse windows come at a quarter of the rate of fine ones.
+  return summed({ weights, kvCache: bytes(2), compressedKeys: sparse === undefined ? 0 : bytes(1.25 / sparse.kernelStride), activations });
+}
+
+function summed(parts: Omit<ModelMemory, "total">): ModelMemory {
+  return { ...parts, total: Object.values(parts).reduce((sum, bytes) => sum + bytes, 0) };
 }
 
 /** @throws OutOfMemoryError unless all of it fits now */
