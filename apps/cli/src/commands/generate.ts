@@ -8,6 +8,7 @@ import {
   integer,
   type Io,
   jsonOption,
+  kvCacheOption,
   largestLength,
   modelOption,
   Progress,
@@ -20,7 +21,7 @@ import {
   useModel,
 } from "@infllm/command";
 import type { GenerateStats, Model, Prompt } from "@infllm/model";
-import { ShapeError } from "@infllm/tensor";
+import { ShapeError, type CacheDType } from "@infllm/tensor";
 import { Option } from "commander";
 import { describeStats } from "../terminal/stats.ts";
 
@@ -38,6 +39,7 @@ interface Options extends SparseOptions {
   readonly context?: number;
   readonly backend: string;
   readonly threads?: number;
+  readonly kvCache?: CacheDType;
   readonly stats?: true;
   readonly json?: true;
 }
@@ -76,6 +78,7 @@ export const generate: RegisterCommand = (program, io) => {
     )
     .addOption(backendOption())
     .addOption(threadsOption())
+    .addOption(kvCacheOption())
     .option("--stats", "print lengths and speeds to stderr at the end")
     .addOption(jsonOption())
     .addHelpText("after", help)
@@ -84,8 +87,8 @@ export const generate: RegisterCommand = (program, io) => {
 
 async function run(options: Options, io: Io): Promise<void> {
   const text = await promptText(options, io);
-  const { model, backend, threads, context: contextLength } = options;
-  await useModel({ model, backend, threads, contextLength, sparse: sparseChanges(options) }, io, (loaded) =>
+  const { model, backend, threads, kvCache, context: contextLength } = options;
+  await useModel({ model, backend, threads, contextLength, kvCache, sparse: sparseChanges(options) }, io, (loaded) =>
     answer(loaded, text, options, io),
   );
 }

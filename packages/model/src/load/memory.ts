@@ -1,7 +1,8 @@
 import { KvCache } from "@infllm/attention";
+import { compressedDType } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
-import { OutOfMemoryError, byteLength } from "@infllm/tensor";
-import type { Backend, FloatDType } from "@infllm/tensor";
+import { ConfigError, OutOfMemoryError, byteLength, cacheDTypes } from "@infllm/tensor";
+import type { Backend, CacheDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import { activationBytes } from "../forward/activations.ts";
 import type { ModelBackend } from "../forward/model-backend.ts";
@@ -19,7 +20,7 @@ export interface ModelMemory {
 export interface CacheOptions {
   readonly contextLength: number;
   /** The backend's first choice when absent. */
-  readonly kvCache?: FloatDType | undefined;
+  readonly kvCache?: CacheDType | undefined;
   readonly sparse: SparseConfig | undefined;
 }
 
@@ -46,12 +47,16 @@ export function memoryOn(
   return { weights, kvCache, activations, total: weights + kvCache + activations };
 }
 
-/** The same without a backend at hand: a 16-bit cache, f32 activations, prompts in chunks of 512. */
+/** The same without a backend at hand: a 16-bit cache unless stated, f32 activations, prompts in chunks of 512. @throws ConfigError */
 export function memoryAnywhere(config: ModelConfig, weights: number, options: CacheOptions): ModelMemory {
   const { contextLength, sparse, kvCache: dtype = "f16" } = options;
-  const rowsPerToken = 2 + (sparse === undefined ? 0 : 1.25 / sparse.kernelStride);
-  const elements = Math.ceil(contextLength * rowsPerToken) * config.kvHeads * config.headDim;
-  const kvCache = config.layers * byteLength(dtype, elements);
+  if (!cacheDTypes.includes(dtype)) {
+    throw new ConfigError(`kvCache is ${JSON.stringify(dtype)}; it must be one of ${cacheDTypes.join(", ")}.`);
+  }
+  const compressedRows = sparse === undefined ? 0 : Math.ceil((contextLength * 1.25) / sparse.kernelStride);
+  const width = config.kvHeads * config.headDim;
+  const kvCache =
+    config.layers * (byteLength(dtype, 2 * contextLength * width) + byteLength(compressedDType(dtype, "f16"), compressedRows * width));
   const activations = activationBytes(config, "f32", { rows: Math.min(512, contextLength), logitRows: 1, sparse });
   return { weights, kvCache, activations, total: weights + kvCache + activations };
 }
@@ -64,6 +69,6 @@ export function requireMemory(backend: Backend, memory: ModelMemory, contextLeng
     `A model with a context of ${contextLength} tokens (weights, KV cache, buffers)`,
     memory.total,
     available,
-    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a 16-bit kvCache.",
+    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a kvCache of f16 or f8_e4m3 where the backend has them.",
   );
 }
