@@ -196,6 +196,7 @@ describe("memory", () => {
     const backend = fake.open();
     const shape = { pages: 1, kvHeads: 1, headDim: 64, blockSize: 64, dtype: "f32" } as const;
     expect(() => backend.selection.allocateCache(shape)).toThrow(UnsupportedError);
+    expect(() => backend.selection.allocateCache(shape)).toThrow("use bf16 or f8_e4m3, or cudaBackend");
     expect(() => backend.selection.allocateCache({ ...shape, dtype: "bf16", headDim: 513 })).toThrow("even ones up to 512");
     await backend.close();
   });
