@@ -1,6 +1,6 @@
 /** One attention layer on given tensors, on any backend: for users of the library and for `infllm attention`. */
 import { ConfigError, ShapeError, fromF32, hostArray, hostTensor, toF32 } from "@infllm/tensor";
-import type { DeviceTensor, FloatDType, HostArray } from "@infllm/tensor";
+import type { CacheDType, DeviceTensor, HostArray } from "@infllm/tensor";
 import { blockBudget, blockCount, checkQueries } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
 import type { AttendDenseInput } from "./attend-dense.ts";
@@ -26,7 +26,7 @@ export interface AttendInput extends Omit<AttendDenseInput, "positions"> {
   /** Whether to return `blockScores`, `kvHeads × rows × blocks` numbers; true when absent. */
   readonly scores?: boolean | undefined;
   /** How the backend stores K and V; its first choice when absent. */
-  readonly kvCache?: FloatDType | undefined;
+  readonly kvCache?: CacheDType | undefined;
   /** Called after each chunk of rows and waited for; what it throws ends the computation. */
   readonly onProgress?: ((progress: { readonly processed: number; readonly total: number }) => void | Promise<void>) | undefined;
 }

@@ -34,6 +34,12 @@ describe("KvCache", () => {
     expect(() => KvCache.bytes(fakeBackend(), { ...spec, ...change })).toThrow(ConfigError);
   });
 
+  test("says which types a backend offers", () => {
+    expect(() => KvCache.allocate(fakeBackend(), { ...spec, dtype: "f8_e4m3" })).toThrow(
+      "a cache of f8_e4m3 cannot be had on this backend; it offers f16, f32. Choose one of them",
+    );
+  });
+
   test("close releases layers and sequences, and refuses more", () => {
     const backend = fakeBackend();
     const cache = KvCache.allocate(backend, spec);

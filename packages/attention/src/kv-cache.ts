@@ -1,6 +1,6 @@
 /** The KV cache of a whole model: pages of one block each, K and V per layer apart, with compressed keys beside them. */
 import { ConfigError, UsageError } from "@infllm/tensor";
-import type { FloatDType } from "@infllm/tensor";
+import type { CacheDType } from "@infllm/tensor";
 import { blockCount } from "@infllm/block-selection";
 import type { LayerCache, LayerCacheShape, SelectionBackend, SparseConfig } from "@infllm/block-selection";
 import { CachedSequence } from "./cached-sequence.ts";
@@ -16,7 +16,7 @@ export interface KvCacheSpec {
   /** Tokens that one sequence may hold. */
   readonly contextLength: number;
   /** The backend's first `capabilities.kvCache` when absent. */
-  readonly dtype?: FloatDType | undefined;
+  readonly dtype?: CacheDType | undefined;
   /** Present when layers may attend sparsely: compressed keys are kept, too. */
   readonly sparse?: SparseConfig | undefined;
   /** Sequences of full length that fit at once; 1 when absent. */
@@ -108,7 +108,8 @@ function layerShape(backend: SelectionBackend, spec: KvCacheSpec): LayerCacheSha
   const dtype = spec.dtype ?? backend.capabilities.kvCache[0];
   if (dtype === undefined || !backend.capabilities.kvCache.includes(dtype)) {
     throw new ConfigError(
-      `KvCache: this backend does not store caches as ${dtype}; it offers ${backend.capabilities.kvCache.join(", ")}.`,
+      `KvCache: a cache of ${dtype} cannot be had on this backend; it offers ${backend.capabilities.kvCache.join(", ")}. ` +
+        "Choose one of them, or leave the type out for the first.",
     );
   }
   const blockSize = sparse?.blockSize ?? DEFAULT_BLOCK_SIZE;

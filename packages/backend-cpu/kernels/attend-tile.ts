@@ -2,10 +2,10 @@
  * One tile of attention: R query rows that share a KV head (tokens × heads of its group) against pages of keys, with a
  * running softmax in base 2. Scores of one page are all that is ever stored.
  *
- * Scratch of a tile, f32: Q [R][d] (times scale·log2 e), S [R][keys8], O [R][d8], m [R], l [R], then for half-width
+ * Scratch of a tile, f32: Q [R][d] (times scale·log2 e), S [R][keys8], O [R][d8], m [R], l [R], then for narrower
  * caches one widened K and V page. keys8 and d8 are blockSize and d rounded up to 8.
  */
-import { F32, widen } from "./half";
+import { elementShift, F32, widen } from "./half";
 import { clear, exp2, exp2Scalar, madd, max4, sum4 } from "./vector";
 import { matmul } from "./matmul";
 
@@ -148,14 +148,14 @@ export function attendPage(state: TileState, args: AttendArgs, page: i32, kvHead
   const d8 = roundUp8(d), keys8 = roundUp8(blockSize);
   const keys = min(blockSize, first + (rows - 1) / heads);
   if (keys <= 0) return;
-  const shift = args.kind == F32 ? 2 : 1;
+  const shift = elementShift(args.kind);
   const slot = <usize>(page * args.kvHeads + kvHead);
   let k = <usize>args.k + ((slot * (<usize>keys8 * d)) << shift);
   let v = <usize>args.v + ((slot * (<usize>blockSize * d8)) << shift);
   if (args.kind != F32) {
     widen(args.kind, k, state.wideK, roundUp8(keys) * d);
     for (let i: usize = 0; i < <usize>d8 * blockSize; i += <usize>blockSize << 3) {
-      widen(args.kind, v + (i << 1), state.wideV + (i << 2), keys << 3);
+      widen(args.kind, v + (i << shift), state.wideV + (i << 2), keys << 3);
     }
     k = state.wideK;
     v = state.wideV;

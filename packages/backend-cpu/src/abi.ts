@@ -1,5 +1,5 @@
 /** Numbers that TypeScript and the kernels (`kernels/index.ts`, `kernels/half.ts`) must agree on. */
-import type { WeightDType } from "@infllm/tensor";
+import type { CacheDType, WeightDType } from "@infllm/tensor";
 
 export const op = {
   linear: 0,
@@ -21,7 +21,7 @@ export const op = {
 
 export type OpNumber = (typeof op)[keyof typeof op];
 
-/** How kernels name the type of weights and cached keys. */
+/** How kernels name the type of weights. */
 export const kind = {
   f32: 0,
   f16: 1,
@@ -34,6 +34,9 @@ export const kind = {
   q6_k: 8,
   q4_g128: 9,
 } as const satisfies Record<WeightDType, number>;
+
+/** How they name the type of cached keys and values. */
+export const cacheKind = { f32: kind.f32, f16: kind.f16, bf16: kind.bf16, f8_e4m3: 16 } as const satisfies Record<CacheDType, number>;
 
 /** Columns of a weight that `linear` widens at once, and panels of such slabs (`kernels/linear.ts`). */
 export const K_SLAB = 512;

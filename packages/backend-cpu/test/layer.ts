@@ -1,6 +1,6 @@
 /** One attention layer with seeded inputs on any backend: fills a cache chunk by chunk and returns what each op gave. */
 import { random } from "@infllm/tensor";
-import type { FloatDType, HostArray } from "@infllm/tensor";
+import type { CacheDType, HostArray } from "@infllm/tensor";
 import { blockBudget } from "@infllm/block-selection";
 import type { SequenceBatch, SparseConfig } from "@infllm/block-selection";
 import type { CpuBackend } from "../src/index.ts";
@@ -11,7 +11,7 @@ export interface LayerCase {
   readonly kvHeads: number;
   readonly group: number;
   readonly headDim: number;
-  readonly dtype: FloatDType;
+  readonly dtype: CacheDType;
   readonly config: SparseConfig;
   /** Query rows of each step; they add up to `length`. */
   readonly chunks: readonly number[];

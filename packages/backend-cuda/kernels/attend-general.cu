@@ -1,7 +1,7 @@
 // Attention for any head size up to 512, group and block size on any GPU, dense or over selected blocks: a warp per
 // (row, query head). Plain loops in f32: made to be right, not fast; the shapes models use have their own kernels.
 #include "common/batch.cuh"
-#include "common/types.cuh"
+#include "common/cached.cuh"
 
 struct GeneralAttendArgs {
   Batch batch;
@@ -13,7 +13,7 @@ struct GeneralAttendArgs {
   int capacity;        // rows per kv head of `indices`
   const int* indices;  // [kvHeads, capacity, budget], or null: every block
   const void* q;       // [rows, heads, dim]
-  const void* keys;    // [pages, kvHeads, blockSize, dim]
+  const void* keys;    // [pages, kvHeads, blockSize, dim], of T or e4m3
   const void* values;
   void* out;           // [rows, heads, dim]
 };
@@ -25,7 +25,7 @@ constexpr unsigned kAll = 0xFFFFFFFFu;
 
 // Grid (rows, heads), 32 threads, 4 * dim bytes of shared memory. Lanes share out 32 keys for the logits, then the
 // elements of the output for the values.
-template <typename T>
+template <typename T, typename KV>
 __device__ __forceinline__ void attend_general(const GeneralAttendArgs& a) {
   extern __shared__ float query[];
   const int row = blockIdx.x, h = blockIdx.y, lane = threadIdx.x, head = h / (a.heads / a.kv_heads);
@@ -47,7 +47,7 @@ __device__ __forceinline__ void attend_general(const GeneralAttendArgs& a) {
     for (int first = 0; first < tokens; first += 32) {
       float x = -CUDART_INF_F;
       if (first + lane < tokens) {
-        const T* key = static_cast<const T*>(a.keys) + base + static_cast<int64_t>(first + lane) * a.dim;
+        const KV* key = static_cast<const KV*>(a.keys) + base + static_cast<int64_t>(first + lane) * a.dim;
         x = 0.f;
         for (int e = 0; e < a.dim; e++) x = fmaf(query[e], to_float(key[e]), x);
       }
@@ -63,7 +63,7 @@ __device__ __forceinline__ void attend_general(const GeneralAttendArgs& a) {
       for (int e = 0; e < kMostElements; e++) out[e] *= factor;
       for (int n = 0; n < min(32, tokens - first); n++) {
         const float w = __shfl_sync(kAll, weight, n);
-        const T* value = static_cast<const T*>(a.values) + base + static_cast<int64_t>(first + n) * a.dim;
+        const KV* value = static_cast<const KV*>(a.values) + base + static_cast<int64_t>(first + n) * a.dim;
 #pragma unroll
         for (int e = 0; e < kMostElements; e++)
           if (32 * e + lane < a.dim) out[e] = fmaf(w, to_float(value[32 * e + lane]), out[e]);
@@ -80,9 +80,11 @@ __device__ __forceinline__ void attend_general(const GeneralAttendArgs& a) {
 
 }  // namespace
 
-extern "C" __global__ void __launch_bounds__(32) attend_general_bf16(const GeneralAttendArgs args) {
-  attend_general<bf16>(args);
-}
-extern "C" __global__ void __launch_bounds__(32) attend_general_f16(const GeneralAttendArgs args) {
-  attend_general<f16>(args);
-}
+#define ATTEND_GENERAL(SUFFIX, T, KV)                                                                        \
+  extern "C" __global__ void __launch_bounds__(32) attend_general_##SUFFIX(const GeneralAttendArgs args) { \
+    attend_general<T, KV>(args);                                                                             \
+  }
+ATTEND_GENERAL(bf16, bf16, bf16)
+ATTEND_GENERAL(f16, f16, f16)
+ATTEND_GENERAL(bf16_e4m3, bf16, e4m3)
+ATTEND_GENERAL(f16_e4m3, f16, e4m3)

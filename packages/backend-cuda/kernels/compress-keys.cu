@@ -1,16 +1,16 @@
 // Fine and coarse keys: means of runs of cached keys, for the windows that end within the batch's query rows.
 #include "common/batch.cuh"
+#include "common/cached.cuh"
 #include "common/chain.cuh"
-#include "common/types.cuh"
 
 // Block (i, kv head, sequence) writes the i-th cell that can end in the sequence's query rows: its fine key, and its
 // coarse key when a coarse window ends there. Thread x owns elements 2x and 2x+1.
-//   keys   [pages, kvHeads, blockSize, headDim]
+//   keys   [pages, kvHeads, blockSize, headDim], of T or e4m3
 //   fine   [pages, kvHeads, blockSize / stride, headDim]
 //   coarse [pages, kvHeads, max(1, blockSize / (4 stride)), headDim]
 // `span` is a window's length in cells (kernelSize / kernelStride).
-template <typename T>
-__device__ void compress_keys(const T* keys, T* fine, T* coarse, Batch batch, int block_size, int stride, int span) {
+template <typename T, typename KV>
+__device__ void compress_keys(const KV* keys, T* fine, T* coarse, Batch batch, int block_size, int stride, int span) {
   wait_for_previous();
   allow_next();
   const int sequence = blockIdx.z, head = blockIdx.y, heads = gridDim.y, pairs = blockDim.x;
@@ -20,12 +20,11 @@ __device__ void compress_keys(const T* keys, T* fine, T* coarse, Batch batch, in
   const int end = cell * stride + stride - 1;
   if (end < from || end >= to) return;
   const int* pages = batch.page_table + static_cast<int64_t>(sequence) * batch.max_pages;
-  const uint32_t* in = reinterpret_cast<const uint32_t*>(keys);
   auto mean = [&](int tokens) {
     float2 sum = make_float2(0.f, 0.f);
     for (int token = end + 1 - tokens; token <= end; token++) {
       const int64_t page = pages[token / block_size];
-      const float2 x = unpack<T>(in[((page * heads + head) * block_size + token % block_size) * pairs + threadIdx.x]);
+      const float2 x = load_pair(keys, ((page * heads + head) * block_size + token % block_size) * pairs + threadIdx.x);
       sum.x += x.x;
       sum.y += x.y;
     }
@@ -41,11 +40,12 @@ __device__ void compress_keys(const T* keys, T* fine, T* coarse, Batch batch, in
   if ((cell + 1) % 4 == 0 && cell >= 4 * span - 1) store(coarse, 4 * stride, 4 * span * stride);
 }
 
-extern "C" __global__ void compress_keys_bf16(const bf16* keys, bf16* fine, bf16* coarse, Batch batch, int block_size,
-                                              int stride, int span) {
-  compress_keys(keys, fine, coarse, batch, block_size, stride, span);
-}
-extern "C" __global__ void compress_keys_f16(const f16* keys, f16* fine, f16* coarse, Batch batch, int block_size,
-                                             int stride, int span) {
-  compress_keys(keys, fine, coarse, batch, block_size, stride, span);
-}
+#define COMPRESS_KEYS(SUFFIX, T, KV)                                                                                    \
+  extern "C" __global__ void compress_keys_##SUFFIX(const KV* keys, T* fine, T* coarse, Batch batch, int block_size,    \
+                                                    int stride, int span) {                                             \
+    compress_keys(keys, fine, coarse, batch, block_size, stride, span);                                                 \
+  }
+COMPRESS_KEYS(bf16, bf16, bf16)
+COMPRESS_KEYS(f16, f16, f16)
+COMPRESS_KEYS(bf16_e4m3, bf16, e4m3)
+COMPRESS_KEYS(f16_e4m3, f16, e4m3)

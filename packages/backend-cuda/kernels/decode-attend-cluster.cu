@@ -10,8 +10,10 @@ namespace {
 
 constexpr int kClusterWarps = 12, kClusterThreads = 32 * kClusterWarps;
 
-template <typename T, int DIM>
+template <typename T, int DIM, typename KV>
 struct ClusterPart {
+  typedef typename Stored<KV>::Four Four;
+  typedef typename Stored<KV>::Eight Eight;
   static constexpr int kRound = kClusterWarps / 2;       // blocks of keys
   static constexpr int kUnits = 4 * kRound;              // of a round
   static constexpr int kSlices = DIM / 32;
@@ -24,7 +26,7 @@ struct ClusterPart {
   int slice = warp % kSlices, share = warp / kSlices;
   const int* shared_pages;
   int own_block = -1, own_page = 0;  // lane i: the round's i-th block of keys
-  uint2 v[kOwn][4];
+  Four v[kOwn][4];
   float o[4][4] = {};
   float top[2] = {-1e30f, -1e30f}, sum[2] = {0.f, 0.f};
 
@@ -49,13 +51,13 @@ struct ClusterPart {
     return seen;
   }
 
-  __device__ __forceinline__ void load_keys(uint4 (&k)[2][DIM / 32], int unit) const {
+  __device__ __forceinline__ void load_keys(Eight (&k)[2][DIM / 32], int unit) const {
     int first;
     int64_t at;
     find(unit, first, at);
-    const T* keys = static_cast<const T*>(a.keys) + at * DIM;
-    GroupQueries<T, DIM>::load_key(k[0], keys + g * DIM);
-    GroupQueries<T, DIM>::load_key(k[1], keys + (g + 8) * DIM);
+    const KV* keys = static_cast<const KV*>(a.keys) + at * DIM;
+    GroupQueries<T, DIM, KV>::load_key(k[0], keys + g * DIM);
+    GroupQueries<T, DIM, KV>::load_key(k[1], keys + (g + 8) * DIM);
   }
 
   __device__ __forceinline__ void load_values(int begin, int end) {
@@ -64,17 +66,17 @@ struct ClusterPart {
       int first;
       int64_t at;
       find(i * kShares + share, first, at);
-      const T* values = static_cast<const T*>(a.values) + at * DIM + 32 * slice + 4 * g;
+      const KV* values = static_cast<const KV*>(a.values) + at * DIM + 32 * slice + 4 * g;
       // Rows past the position may hold anything: a valid one is read instead, its weight is 0.
 #pragma unroll
       for (int n = 0; n < 4; n++)
-        v[i][n] = __ldg(reinterpret_cast<const uint2*>(values + min(2 * t + n % 2 + 8 * (n / 2), r.position - first) * DIM));
+        v[i][n] = __ldg(reinterpret_cast<const Four*>(values + min(2 * t + n % 2 + 8 * (n / 2), r.position - first) * DIM));
     }
   }
 
   // Logits of units `warp` and `warp + kClusterWarps`; values set out when half of the keys have arrived.
-  __device__ __forceinline__ void find_logits(float (&s)[2][2][4], const GroupQueries<T, DIM>& q) {
-    uint4 k[2][2][DIM / 32];
+  __device__ __forceinline__ void find_logits(float (&s)[2][2][4], const GroupQueries<T, DIM, KV>& q) {
+    Eight k[2][2][DIM / 32];
 #pragma unroll
     for (int i = 0; i < 2; i++) load_keys(k[i], warp + i * kClusterWarps);
 #pragma unroll
@@ -139,11 +141,14 @@ struct ClusterPart {
 #pragma unroll
     for (int i = 0; i < kOwn; i++) {
       const uint4 p = weights[i * kShares + share][lane];
+      uint2 of_key[4];
+#pragma unroll
+      for (int n = 0; n < 4; n++) of_key[n] = four_of<T, KV>(v[i][n]);
 #pragma unroll
       for (int j = 0; j < 4; j++) {
         const unsigned order = j % 2 == 0 ? 0x5410 : 0x7632;
-        const uint32_t w[4] = {j < 2 ? v[i][0].x : v[i][0].y, j < 2 ? v[i][1].x : v[i][1].y, j < 2 ? v[i][2].x : v[i][2].y,
-                               j < 2 ? v[i][3].x : v[i][3].y};
+        const uint32_t w[4] = {j < 2 ? of_key[0].x : of_key[0].y, j < 2 ? of_key[1].x : of_key[1].y,
+                               j < 2 ? of_key[2].x : of_key[2].y, j < 2 ? of_key[3].x : of_key[3].y};
         mma<T>(o[j], p.x, p.y, p.z, p.w, __byte_perm(w[0], w[1], order), __byte_perm(w[2], w[3], order));
       }
     }
@@ -202,9 +207,9 @@ __device__ __forceinline__ float combine_cluster(const float* sums, const float2
   return total / sum;
 }
 
-template <typename T, int DIM>
+template <typename T, int DIM, typename KV>
 __device__ __forceinline__ void decode_attend_cluster(const DecodeAttendArgs& a) {
-  typedef ClusterPart<T, DIM> Part;
+  typedef ClusterPart<T, DIM, KV> Part;
   extern __shared__ int page_table[];
   __shared__ __align__(16) float sums[16 * DIM], parts[Part::kShares][16 * DIM];
   __shared__ uint4 weights[Part::kUnits][32];
@@ -212,7 +217,7 @@ __device__ __forceinline__ void decode_attend_cluster(const DecodeAttendArgs& a)
   __shared__ float2 warp_sums[kClusterWarps][16], heads[16];
   const AttendRow r(a);
   const int group = a.heads / a.kv_heads, rank = blockIdx.x;
-  GroupQueries<T, DIM> q;
+  GroupQueries<T, DIM, KV> q;
   q.load(static_cast<const T*>(a.q) + (static_cast<int64_t>(r.row) * a.heads + r.head * group) * DIM, group);
   // The page table, older than the previous launch, saves a trip to memory between the list and the keys.
   for (int i = threadIdx.x; i <= r.position / kBlock; i += kClusterThreads) page_table[i] = r.pages[i];
@@ -243,14 +248,18 @@ __device__ __forceinline__ void decode_attend_cluster(const DecodeAttendArgs& a)
 
 // Grid (16, kvHeads, rows) of 384 threads in clusters of 16, with 4 * max_pages bytes of shared memory. Groups of up to 16
 // query heads.
-#define DECODE_ATTEND_CLUSTER(SUFFIX, T, DIM)                                                                           \
+#define DECODE_ATTEND_CLUSTER(SUFFIX, T, DIM, KV)                                                                       \
   extern "C" __global__ void __launch_bounds__(kClusterThreads, 1)                                                      \
       decode_attend_cluster_##SUFFIX(const DecodeAttendArgs args) {                                                     \
-    decode_attend_cluster<T, DIM>(args);                                                                                \
+    decode_attend_cluster<T, DIM, KV>(args);                                                                            \
   }
-DECODE_ATTEND_CLUSTER(bf16_d128, bf16, 128)
+DECODE_ATTEND_CLUSTER(bf16_d128, bf16, 128, bf16)
 #ifndef LAB
-DECODE_ATTEND_CLUSTER(bf16_d64, bf16, 64)
-DECODE_ATTEND_CLUSTER(f16_d128, f16, 128)
-DECODE_ATTEND_CLUSTER(f16_d64, f16, 64)
+DECODE_ATTEND_CLUSTER(bf16_d64, bf16, 64, bf16)
+DECODE_ATTEND_CLUSTER(f16_d128, f16, 128, f16)
+DECODE_ATTEND_CLUSTER(f16_d64, f16, 64, f16)
+DECODE_ATTEND_CLUSTER(bf16_e4m3_d128, bf16, 128, e4m3)
+DECODE_ATTEND_CLUSTER(bf16_e4m3_d64, bf16, 64, e4m3)
+DECODE_ATTEND_CLUSTER(f16_e4m3_d128, f16, 128, e4m3)
+DECODE_ATTEND_CLUSTER(f16_e4m3_d64, f16, 64, e4m3)
 #endif

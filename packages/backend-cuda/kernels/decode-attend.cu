@@ -10,13 +10,17 @@ constexpr int kPartThreads = 32 * kAttendWarps;
 
 // Values of 16 keys times weights. Column n of product j is element 8 n + j (of each run of 64), so that lane g can
 // load 8 elements of a key at once; lane t then holds elements 16 t .. 16 t + 15 of each run for its heads.
-template <typename T, int DIM>
-__device__ __forceinline__ void multiply_values(float (&o)[DIM / 8][4], const uint32_t (&p)[4], const uint4 (&v)[DIM / 64][4]) {
+template <typename T, int DIM, typename KV>
+__device__ __forceinline__ void multiply_values(float (&o)[DIM / 8][4], const uint32_t (&p)[4],
+                                                const typename Stored<KV>::Eight (&v)[DIM / 64][4]) {
 #pragma unroll
   for (int run = 0; run < DIM / 64; run++) {
+    uint4 of_key[4];
+#pragma unroll
+    for (int n = 0; n < 4; n++) of_key[n] = eight_of<T, KV>(v[run][n]);
 #pragma unroll
     for (int pair = 0; pair < 4; pair++) {
-      const uint32_t* w[4] = {&v[run][0].x, &v[run][1].x, &v[run][2].x, &v[run][3].x};
+      const uint32_t* w[4] = {&of_key[0].x, &of_key[1].x, &of_key[2].x, &of_key[3].x};
       // Elements 2 pair and 2 pair + 1 of keys (0, 1) and (2, 3).
       mma<T>(o[8 * run + 2 * pair], p[0], p[1], p[2], p[3], __byte_perm(w[0][pair], w[1][pair], 0x5410),
              __byte_perm(w[2][pair], w[3][pair], 0x5410));
@@ -28,12 +32,13 @@ __device__ __forceinline__ void multiply_values(float (&o)[DIM / 8][4], const ui
 
 // Each block of threads leaves the weighted sums of values of its share, and the largest logit and sum of weights of the 16
 // heads.
-template <typename T, int DIM>
+template <typename T, int DIM, typename KV>
 __device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
+  typedef typename Stored<KV>::Eight Eight;
   extern __shared__ __align__(16) float scratch[];  // [kAttendWarps][DIM / 2][32]
   const AttendRow r(a);
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4, group = a.heads / a.kv_heads;
-  GroupQueries<T, DIM> q;
+  GroupQueries<T, DIM, KV> q;
   q.load(static_cast<const T*>(a.q) + (static_cast<int64_t>(r.row) * a.heads + r.head * group) * DIM, group);
   wait_for_previous();
   allow_next();
@@ -52,20 +57,20 @@ __device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
     if (block < 0) break;
     const int64_t page = __shfl_sync(kAll, own_page, n % 32);
     const int64_t base = (page * a.kv_heads + r.head) * kBlock + 16 * (unit % 4);
-    const T* keys = static_cast<const T*>(a.keys) + base * DIM;
-    const T* values = static_cast<const T*>(a.values) + base * DIM;
+    const KV* keys = static_cast<const KV*>(a.keys) + base * DIM;
+    const KV* values = static_cast<const KV*>(a.values) + base * DIM;
     const int first = block * kBlock + 16 * (unit % 4);
     if (first > r.position) continue;
-    uint4 k[2][DIM / 32];
-    GroupQueries<T, DIM>::load_key(k[0], keys + g * DIM);
-    GroupQueries<T, DIM>::load_key(k[1], keys + (g + 8) * DIM);
-    uint4 v[DIM / 64][4];
+    Eight k[2][DIM / 32];
+    q.load_key(k[0], keys + g * DIM);
+    q.load_key(k[1], keys + (g + 8) * DIM);
+    Eight v[DIM / 64][4];
 #pragma unroll
     for (int n = 0; n < 4; n++) {
       // Rows past the position may hold anything: a valid one is read instead, its weight is 0.
-      const T* row_values = values + min(2 * t + n % 2 + 8 * (n / 2), r.position - first) * DIM + 8 * g;
+      const KV* row_values = values + min(2 * t + n % 2 + 8 * (n / 2), r.position - first) * DIM + 8 * g;
 #pragma unroll
-      for (int run = 0; run < DIM / 64; run++) v[run][n] = __ldg(reinterpret_cast<const uint4*>(row_values + 64 * run));
+      for (int run = 0; run < DIM / 64; run++) v[run][n] = __ldg(reinterpret_cast<const Eight*>(row_values + 64 * run));
     }
     float s[2][4];
     logits(s, q, k, first, r.position, a.scale_log2);
@@ -92,7 +97,7 @@ __device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
       }
     const uint32_t p[4] = {pack<T>(s[0][0], s[0][1]), pack<T>(s[0][2], s[0][3]), pack<T>(s[1][0], s[1][1]),
                            pack<T>(s[1][2], s[1][3])};
-    multiply_values<T, DIM>(o, p, v);
+    multiply_values<T, DIM, KV>(o, p, v);
   }
   // The warps' parts, added up in shared memory, which keeps the registers' order: no bank conflicts.
   constexpr int kRegisters = DIM / 2;
@@ -178,16 +183,25 @@ __device__ __forceinline__ void decode_combine(const DecodeAttendArgs& a) {
 }  // namespace
 
 // decode_attend: grid (splits, kvHeads, rows) of 128 threads, 256 * DIM bytes of shared memory. Groups of up to 16 query heads.
-#define DECODE_ATTEND(SUFFIX, T, DIM)                                                                                   \
+#define DECODE_ATTEND(SUFFIX, T, DIM, KV)                                                                               \
   extern "C" __global__ void __launch_bounds__(kPartThreads, 2) decode_attend_##SUFFIX(const DecodeAttendArgs args) {   \
-    decode_attend<T, DIM>(args);                                                                                        \
-  }                                                                                                                     \
+    decode_attend<T, DIM, KV>(args);                                                                                    \
+  }
+#define DECODE_COMBINE(SUFFIX, T, DIM)                                                                                  \
   extern "C" __global__ void __launch_bounds__(4 * DIM) decode_combine_##SUFFIX(const DecodeAttendArgs args) {          \
     decode_combine<T, DIM>(args);                                                                                       \
   }
-DECODE_ATTEND(bf16_d128, bf16, 128)
+DECODE_ATTEND(bf16_d128, bf16, 128, bf16)
+DECODE_COMBINE(bf16_d128, bf16, 128)
 #ifndef LAB
-DECODE_ATTEND(bf16_d64, bf16, 64)
-DECODE_ATTEND(f16_d128, f16, 128)
-DECODE_ATTEND(f16_d64, f16, 64)
+DECODE_ATTEND(bf16_d64, bf16, 64, bf16)
+DECODE_ATTEND(f16_d128, f16, 128, f16)
+DECODE_ATTEND(f16_d64, f16, 64, f16)
+DECODE_ATTEND(bf16_e4m3_d128, bf16, 128, e4m3)
+DECODE_ATTEND(bf16_e4m3_d64, bf16, 64, e4m3)
+DECODE_ATTEND(f16_e4m3_d128, f16, 128, e4m3)
+DECODE_ATTEND(f16_e4m3_d64, f16, 64, e4m3)
+DECODE_COMBINE(bf16_d64, bf16, 64)
+DECODE_COMBINE(f16_d128, f16, 128)
+DECODE_COMBINE(f16_d64, f16, 64)
 #endif

@@ -3,7 +3,7 @@
 #pragma once
 #include "common/batch.cuh"
 #include "common/chain.cuh"
-#include "common/mma.cuh"
+#include "common/group-queries.cuh"
 
 struct DecodeAttendArgs {
   Batch batch;
@@ -15,7 +15,7 @@ struct DecodeAttendArgs {
   int splits;           // decode_attend's grid x
   const int* indices;   // [kvHeads, capacity, budget], or null: every block
   const void* q;        // [rows, heads, DIM]
-  const void* keys;     // [pages, kvHeads, 64, DIM]
+  const void* keys;     // [pages, kvHeads, 64, DIM], of T or e4m3
   const void* values;
   float2* weights;      // [rows, kvHeads, splits, 16] largest logit (base 2) and sum of weights
   float* partial;       // [rows, kvHeads, splits, 16, DIM] weighted sums of values
@@ -40,9 +40,10 @@ struct AttendRow {
 };
 
 // Products of 16 keys with the group's queries, in units of base-2 logits; keys past the position become -Infinity.
-template <typename T, int DIM>
-__device__ __forceinline__ void logits(float (&s)[2][4], const GroupQueries<T, DIM>& q, const uint4 (&k)[2][DIM / 32],
-                                       int first, int position, float scale_log2) {
+template <typename T, int DIM, typename KV>
+__device__ __forceinline__ void logits(float (&s)[2][4], const GroupQueries<T, DIM, KV>& q,
+                                       const typename Stored<KV>::Eight (&k)[2][DIM / 32], int first, int position,
+                                       float scale_log2) {
 #pragma unroll
   for (int n = 0; n < 2; n++) {
     q.multiply(s[n], k[n]);

@@ -5,7 +5,7 @@
 // are read before the previous launch has ended: they must be older than that.
 #include "common/batch.cuh"
 #include "common/chain.cuh"
-#include "common/mma.cuh"
+#include "common/group-queries.cuh"
 #include "common/rank-blocks.cuh"
 
 struct DecodeSelectArgs {

@@ -1,8 +1,9 @@
 /**
- * One layer's pages. Keys and values `[pages, kvHeads, blockSize, headDim]`, fine and coarse keys
- * `[pages, kvHeads, windows that end in a block, headDim]`, all in the cache's type.
+ * One layer's pages. Keys and values `[pages, kvHeads, blockSize, headDim]` in the cache's type, fine and coarse keys
+ * `[pages, kvHeads, windows that end in a block, headDim]` in the activations'.
  */
 import { UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
+import type { CacheDType } from "@infllm/tensor";
 import { checkCacheShape, windowLevels } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, LayerCacheShape } from "@infllm/block-selection";
 import type { Machine } from "./machine.ts";
@@ -27,6 +28,8 @@ export class CudaCache implements LayerCache {
       `A layer's KV cache (${shape.pages} pages of ${shape.blockSize} tokens)`, this.bytes,
     );
     const { address } = this.#allocation;
+    // Prefill multiplies values past a sequence's end with a weight of 0, which they must not turn into NaN.
+    machine.stream.fill(address, 0, this.bytes);
     const starts = { keys: 0, values: 0, "fine-keys": 0, "coarse-keys": 0 };
     let at = address;
     for (const [part, bytes] of parts) {
@@ -59,10 +62,12 @@ export function cacheBytes(machine: Machine, shape: LayerCacheShape): number {
 function partBytes(machine: Machine, shape: LayerCacheShape): [CacheRows, number][] {
   checkShape(machine, shape);
   const { pages, kvHeads, headDim, blockSize, dtype } = shape;
-  const slot = pages * kvHeads * headDim * dtypeInfo(dtype).blockBytes;
-  const parts: [CacheRows, number][] = [["keys", slot * blockSize], ["values", slot * blockSize]];
+  const elements = pages * kvHeads * headDim;
+  const rows = elements * blockSize * dtypeInfo(dtype).blockBytes;
+  const parts: [CacheRows, number][] = [["keys", rows], ["values", rows]];
   if (shape.sparse === undefined) return parts;
   const { fine, coarse } = windowLevels("allocateCache", shape);
+  const slot = elements * dtypeInfo(machine.activation).blockBytes;
   return [...parts, ["fine-keys", slot * fine.slots], ["coarse-keys", slot * coarse.slots]];
 }
 
@@ -74,6 +79,11 @@ function aligned(bytes: number): number {
   return Math.ceil(bytes / 256) * 256;
 }
 
+/** The kernels of a cache of this type: their names have it after the activations' type, where it is another. */
+export function cacheVariant({ activation }: Pick<Machine, "activation">, dtype: CacheDType): string {
+  return dtype === "f8_e4m3" ? `${activation}_e4m3` : activation;
+}
+
 function checkShape({ activation }: Machine, shape: LayerCacheShape): void {
   checkCacheShape(shape);
   const { headDim, dtype } = shape;
@@ -82,9 +92,9 @@ function checkShape({ activation }: Machine, shape: LayerCacheShape): void {
       `allocateCache: headDim ${headDim} is not supported; the cuda backend computes even ones up to ${headDims.max}.`,
     );
   }
-  if (dtype !== activation) {
+  if (dtype !== activation && dtype !== "f8_e4m3") {
     throw new UnsupportedError(
-      `allocateCache: a cache of ${dtype} is not supported beside activations of ${activation}; use ${activation}, or ` +
+      `allocateCache: a cache of ${dtype} is not supported beside activations of ${activation}; use ${activation} or f8_e4m3, or ` +
         `cudaBackend({ activation: "${activation === "bf16" ? "f16" : "bf16"}" }).`,
     );
   }

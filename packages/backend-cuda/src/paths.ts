@@ -3,8 +3,9 @@
  * on tensor cores, spread over the chip; made for decoding, and the best prefill before Hopper. `general`: plain loops for
  * any shape.
  */
-import type { FloatDType } from "@infllm/tensor";
+import type { CacheDType } from "@infllm/tensor";
 import type { SparseConfig } from "@infllm/block-selection";
+import { cacheVariant } from "./cuda-cache.ts";
 import type { Machine } from "./machine.ts";
 
 export type Path = "hopper" | "rows" | "general";
@@ -12,7 +13,8 @@ export type PathOp = "selectBlocks" | "attendBlocks" | "attendDense";
 
 /** What of a model decides. */
 export interface AttentionShape {
-  readonly dtype: FloatDType;
+  /** Of the KV cache. */
+  readonly dtype: CacheDType;
   readonly headDim: number;
   /** Query heads that share a KV head. */
   readonly group: number;
@@ -26,29 +28,41 @@ export const DECODE_ROWS = 16;
 /** Counters and partial sums of the `rows` kernels are kept for this many (row, KV head) pairs at most. */
 const MOST_ROW_HEADS = 32768;
 
-/** Bodies of kernels that an op needs on a path; `V` is the variant of group and head_dim, `D` that of head_dim alone. */
+/**
+ * Bodies of kernels that an op needs on a path; `V` is the variant of group and head_dim, `D` that of head_dim alone, `K`
+ * that of the cache's type and head_dim.
+ */
 const kernels: Readonly<Record<PathOp, Readonly<Record<"hopper" | "rows", readonly string[]>>>> = {
   selectBlocks: { hopper: ["gather_index", "score_blocks_V", "select_top"], rows: ["decode_lse_D", "decode_score_D"] },
   attendBlocks: {
     hopper: ["union_blocks", "attend_blocks_V"],
-    rows: ["decode_attend_cluster_D", "decode_attend_D", "decode_combine_D"],
+    rows: ["decode_attend_cluster_K", "decode_attend_K", "decode_combine_D"],
   },
-  attendDense: { hopper: ["attend_dense_V"], rows: ["decode_attend_D", "decode_combine_D"] },
+  attendDense: { hopper: ["attend_dense_V"], rows: ["decode_attend_K", "decode_combine_D"] },
 };
 
+type Activation = Pick<Machine, "activation">;
+
 /** Names of a variant's kernels end like this. */
-export function hopperVariant({ dtype, group, headDim }: Pick<AttentionShape, "dtype" | "group" | "headDim">): string {
-  return `${dtype}_g${group}_d${headDim}`;
+export function hopperVariant({ activation }: Activation, { group, headDim }: Pick<AttentionShape, "group" | "headDim">): string {
+  return `${activation}_g${group}_d${headDim}`;
 }
-export function rowsVariant({ dtype, headDim }: Pick<AttentionShape, "dtype" | "headDim">): string {
-  return `${dtype}_d${headDim}`;
+export function rowsVariant({ activation }: Activation, { headDim }: Pick<AttentionShape, "headDim">): string {
+  return `${activation}_d${headDim}`;
+}
+/** Those of `rows` that read the cache. */
+export function cachedRowsVariant(machine: Activation, { dtype, headDim }: Pick<AttentionShape, "dtype" | "headDim">): string {
+  return `${cacheVariant(machine, dtype)}_d${headDim}`;
 }
 
 /** The path that `op` takes for `rows` query rows on this GPU. */
 export function pathOf(machine: Machine, op: PathOp, shape: AttentionShape, rows: number): Path {
   if (!fitsBlocks(op, shape)) return "general";
+  const suffixes: Record<string, string> = {
+    V: hopperVariant(machine, shape), D: rowsVariant(machine, shape), K: cachedRowsVariant(machine, shape),
+  };
   const built = (path: "hopper" | "rows"): boolean =>
-    kernels[op][path].every((name) => machine.has(name.replace("_V", `_${hopperVariant(shape)}`).replace("_D", `_${rowsVariant(shape)}`)));
+    kernels[op][path].every((name) => machine.has(name.replace(/[VDK]$/, (letter) => suffixes[letter] ?? letter)));
   const byRows = shape.group <= 16 && rows * shape.kvHeads <= MOST_ROW_HEADS && built("rows");
   if (byRows && rows <= DECODE_ROWS) return "rows";
   if (built("hopper")) return "hopper";

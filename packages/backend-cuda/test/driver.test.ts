@@ -3,6 +3,7 @@ import { BatchState, KvCache } from "@infllm/attention";
 import type { AttentionBackend } from "@infllm/attention";
 import { blockBudget, sparseConfig } from "@infllm/block-selection";
 import { ConfigError, DeviceLostError, NotAvailableError, OutOfMemoryError, UnsupportedError, UsageError } from "@infllm/tensor";
+import type { CacheDType } from "@infllm/tensor";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { Context } from "../src/context.ts";
 import { CudaError } from "../src/cuda-error.ts";
@@ -24,9 +25,9 @@ beforeAll(async () => {
 beforeEach(() => fake.reset());
 
 /** One layer of 2 KV heads with its state, ready for steps of up to 200 rows. */
-function layer(backend: CudaBackend, rows: number, headDim = 128, group = 16) {
+function layer(backend: CudaBackend, rows: number, headDim = 128, group = 16, dtype: CacheDType = "bf16") {
   const config = sparseConfig();
-  const cache = KvCache.allocate(backend as AttentionBackend, { layers: 1, kvHeads: 2, headDim, contextLength: 4096, sparse: config });
+  const cache = KvCache.allocate(backend as AttentionBackend, { layers: 1, kvHeads: 2, headDim, contextLength: 4096, sparse: config, dtype });
   const state = BatchState.allocate(backend, cache, { rows: 200, sequences: 1 });
   state.set([{ sequence: cache.addSequence(), count: rows }]);
   const [layerCache] = cache.layers;
@@ -36,7 +37,10 @@ function layer(backend: CudaBackend, rows: number, headDim = 128, group = 16) {
   const queries = { ...common, q: backend.allocate("bf16", [rows, width]), scale: 0.1 };
   const out = backend.allocate("bf16", [rows, width]);
   const blockIndices = backend.allocate("i32", [2, rows, blockBudget(config)]);
+  const [k, v] = [backend.allocate("bf16", [rows, 2 * headDim]), backend.allocate("bf16", [rows, 2 * headDim])];
   return {
+    cacheBytes: cache.bytes,
+    append: () => backend.selection.appendKv({ ...common, k, v }),
     compress: () => backend.selection.compressKeys(common),
     select: () => backend.selection.selectBlocks({ ...queries, blockIndices }),
     attendBlocks: () => backend.attention.attendBlocks({ ...queries, blockIndices, out }),
@@ -192,6 +196,7 @@ describe("memory", () => {
     const backend = fake.open();
     const shape = { pages: 1, kvHeads: 1, headDim: 64, blockSize: 64, dtype: "f32" } as const;
     expect(() => backend.selection.allocateCache(shape)).toThrow(UnsupportedError);
+    expect(() => backend.selection.allocateCache(shape)).toThrow("use bf16 or f8_e4m3, or cudaBackend");
     expect(() => backend.selection.allocateCache({ ...shape, dtype: "bf16", headDim: 513 })).toThrow("even ones up to 512");
     await backend.close();
   });
@@ -341,6 +346,34 @@ describe("launches", () => {
     attendDense();
     expect(launched()).toEqual([
       "gather_index", "gather_index", "score_blocks_bf16_g8_d64", "select_top", "union_blocks", "attend_blocks_bf16_g8_d64", "attend_dense_bf16_g8_d64",
+    ]);
+    await backend.close();
+  });
+
+  it("read 8-bit caches as they are at decode", async () => {
+    const backend = fake.open();
+    const decode = layer(backend, 1, 64, 8, "f8_e4m3");
+    for (const op of [decode.append, decode.compress, decode.select, decode.attendDense, decode.attendBlocks]) op();
+    expect(launched()).toEqual([
+      "append_kv_bf16_e4m3", "compress_keys_bf16_e4m3", "decode_lse_bf16_d64", "decode_score_bf16_d64",
+      "decode_attend_bf16_e4m3_d64", "decode_combine_bf16_d64", "decode_attend_cluster_bf16_e4m3_d64",
+    ]);
+    // Compressed keys, 5 of 64 rows, keep 16 bits.
+    expect(decode.cacheBytes / layer(backend, 1, 64, 8).cacheBytes).toBeCloseTo((2 + (2 * 5) / 64) / (4 + (2 * 5) / 64), 6);
+    await backend.close();
+  });
+
+  it("read 16-bit copies of 8-bit caches where tiles are loaded, and the cache itself in plain loops", async () => {
+    const backend = fake.open();
+    const prefill = layer(backend, 200, 64, 8, "f8_e4m3");
+    const { used } = backend.memory();
+    prefill.attendDense();
+    // Keys and values of 64 pages, 2 KV heads, 64 tokens and elements: 2 bytes each.
+    expect(backend.memory().used - used).toBe(2 * 64 * 2 * 64 * 64 * 2);
+    prefill.attendBlocks();
+    layer(backend, 30, 96, 3, "f8_e4m3").attendDense();
+    expect(launched()).toEqual([
+      "widen_pages_bf16", "attend_dense_bf16_g8_d64", "widen_pages_bf16", "union_blocks", "attend_blocks_bf16_g8_d64", "attend_general_bf16_e4m3",
     ]);
     await backend.close();
   });

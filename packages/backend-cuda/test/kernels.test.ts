@@ -38,11 +38,15 @@ describe("kernel names", () => {
 
   it("every kernel of the path table is in the sources", () => {
     const table = readFileSync(join(root, "src", "paths.ts"), "utf8");
-    const listed = [...table.matchAll(/"([a-z]+_[a-z_]+?)(_V|_D)?"/g)].map(([, name, variant]) => ({ name, variant }));
+    const listed = [...table.matchAll(/"([a-z]+_[a-z_]+?)(_V|_D|_K)?"/g)].map(([, name, variant]) => ({ name, variant }));
     expect(listed.length).toBeGreaterThan(6);
     for (const { name, variant } of listed) {
-      const variants = variant === "_V" ? ["_bf16_g16_d128", "_f16_g8_d64"] : variant === "_D" ? ["_bf16_d128", "_f16_d64"] : [""];
-      for (const suffix of variants) expect(names, `${name}${suffix}`).toContain(`${name}${suffix}`);
+      const suffixes = {
+        _V: ["_bf16_g16_d128", "_f16_g8_d64"],
+        _D: ["_bf16_d128", "_f16_d64"],
+        _K: ["_bf16_d128", "_f16_d64", "_bf16_e4m3_d128", "_f16_e4m3_d64"],
+      }[variant ?? ""] ?? [""];
+      for (const suffix of suffixes) expect(names, `${name}${suffix}`).toContain(`${name}${suffix}`);
     }
   });
 });

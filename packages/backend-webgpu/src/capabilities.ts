@@ -1,12 +1,12 @@
 /** What a GPU computes with these kernels, and what it goes without. */
 import type { Capabilities, FloatDType, WeightDType } from "@infllm/tensor";
 import type { Machine } from "./machine.ts";
-import { headDims } from "./webgpu-cache.ts";
+import { cacheTypes, headDims } from "./webgpu-cache.ts";
 
 /** Types that kernels read, whatever the GPU. */
 export const capabilityTypes = {
   weights: ["bf16", "f16", "f32", "q8_0", "q4_0", "q4_1", "q4_k", "q5_k", "q6_k", "q4_g128"],
-  caches: ["f32", "f16", "bf16"],
+  caches: cacheTypes,
 } as const satisfies { readonly weights: readonly WeightDType[]; readonly caches: readonly FloatDType[] };
 
 /** Rows of a prompt chunk. Twice as many gained nothing on any GPU tried, and take twice the memory. */

@@ -3,6 +3,7 @@
  * `[pages, kvHeads, windows that end in a block, headDim]`, all in the cache's type and each in a buffer of its own.
  */
 import { OutOfMemoryError, UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
+import type { CacheDType, FloatDType } from "@infllm/tensor";
 import { checkCacheShape, windowLevels } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, LayerCacheShape } from "@infllm/block-selection";
 import type { Bound, Machine } from "./machine.ts";
@@ -13,8 +14,12 @@ export type { WindowLevel } from "@infllm/block-selection";
 /** What the kernels compute: four numbers at a time, and at most 16 of them by each of 16 invocations. */
 export const headDims = { min: 4, max: 256, multipleOf: 4 } as const;
 
+/** Types that kernels read caches of. */
+export const cacheTypes = ["f32", "f16", "bf16"] as const satisfies readonly FloatDType[];
+
 export class WebGpuCache implements LayerCache {
   readonly bytes: number;
+  readonly dtype: FloatDType;
   readonly #parts = new Map<CacheRows, Bound>();
   #released = false;
 
@@ -23,6 +28,7 @@ export class WebGpuCache implements LayerCache {
     readonly shape: LayerCacheShape,
   ) {
     const parts = partBytes(shape);
+    this.dtype = cacheType(shape.dtype);
     this.bytes = total(parts);
     const what = `A layer's KV cache (${shape.pages} pages of ${shape.blockSize} tokens)`;
     for (const [, bytes] of parts) {
@@ -69,7 +75,7 @@ export function cacheBytes(shape: LayerCacheShape): number {
 function partBytes(shape: LayerCacheShape): [CacheRows, number][] {
   checkShape(shape);
   const { pages, kvHeads, headDim, blockSize, dtype } = shape;
-  const slot = pages * kvHeads * headDim * dtypeInfo(dtype).blockBytes;
+  const slot = pages * kvHeads * headDim * dtypeInfo(cacheType(dtype)).blockBytes;
   const parts: [CacheRows, number][] = [["keys", slot * blockSize], ["values", slot * blockSize]];
   if (shape.sparse === undefined) return parts;
   const { fine, coarse } = windowLevels("allocateCache", shape);
@@ -78,6 +84,13 @@ function partBytes(shape: LayerCacheShape): [CacheRows, number][] {
 
 function total(parts: readonly (readonly [CacheRows, number])[]): number {
   return parts.reduce((sum, [, bytes]) => sum + Math.ceil(bytes / 16) * 16, 0);
+}
+
+/** @throws UnsupportedError */
+function cacheType(dtype: CacheDType): FloatDType {
+  const known = cacheTypes.find((each) => each === dtype);
+  if (known !== undefined) return known;
+  throw new UnsupportedError(`allocateCache: the webgpu backend has no kernels for a cache of ${dtype}; use ${cacheTypes.join(", ")}.`);
 }
 
 function checkShape(shape: LayerCacheShape): void {

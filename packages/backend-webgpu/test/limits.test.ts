@@ -1,7 +1,7 @@
 /** KV caches within what every WebGPU device binds at once: 128 MiB. */
 import { BatchState, KvCache } from "@infllm/attention";
 import { sparseConfig } from "@infllm/block-selection";
-import { OutOfMemoryError } from "@infllm/tensor";
+import { ConfigError, OutOfMemoryError } from "@infllm/tensor";
 import { afterAll, describe, expect, it } from "vitest";
 import { webgpuBackend } from "../src/index.ts";
 import { openNullDevice } from "./null-device.ts";
@@ -37,6 +37,14 @@ describe("a KV cache on a device with the default limits", async () => {
       cache.close();
     });
   }
+
+  it("of 8 bits is refused, and names the types that there are", () => {
+    const shape = { pages: 1, kvHeads: 1, headDim: 64, blockSize: 64, dtype: "f8_e4m3" } as const;
+    const message = "the webgpu backend has no kernels for a cache of f8_e4m3; use f32, f16, bf16.";
+    expect(() => backend.selection.allocateCache(shape)).toThrow(message);
+    expect(() => backend.selection.cacheBytes(shape)).toThrow(message);
+    expect(() => KvCache.allocate(backend, { layers: 1, kvHeads: 1, headDim: 64, contextLength: 64, dtype: "f8_e4m3" })).toThrow(ConfigError);
+  });
 
   it("beyond that says how large it is, what fits and what to change", () => {
     const allocate = () => KvCache.allocate(backend, { layers: 2, kvHeads: 8, headDim: 128, contextLength: 65536, dtype: "f32" });

@@ -1,6 +1,6 @@
 import { ShapeError, UsageError } from "@infllm/tensor";
 import { describe, expect, it } from "vitest";
-import { checkCacheShape, rowPlaces, windowLevels } from "./cache-layout.ts";
+import { checkCacheShape, compressedDType, rowPlaces, windowLevels } from "./cache-layout.ts";
 import { sparseConfig } from "./config.ts";
 import type { LayerCacheShape } from "./contracts.ts";
 
@@ -14,6 +14,13 @@ describe("the shape of a cache", () => {
     expect(() => checkCacheShape({ ...shape, kvHeads: 1.5 })).toThrow(ShapeError);
     expect(() => checkCacheShape({ ...shape, blockSize: 32 })).toThrow(/pages of 32 tokens do not fit the sparse config's blocks of 64/);
     expect(() => checkCacheShape({ ...dense, blockSize: 32 })).not.toThrow();
+  });
+});
+
+describe("compressed keys", () => {
+  it("are stored as the cache is, but never in 8 bits", () => {
+    expect(["f32", "f16", "bf16"].map((dtype) => compressedDType(dtype as "f32" | "f16" | "bf16", "f32"))).toEqual(["f32", "f16", "bf16"]);
+    expect((["f32", "f16", "bf16"] as const).map((activation) => compressedDType("f8_e4m3", activation))).toEqual(["f16", "f16", "bf16"]);
   });
 });
 

@@ -1,5 +1,6 @@
 /** What the caches of all backends have in common: their shape, the compressed keys in a page, the rows that can be read back. */
 import { ShapeError, UsageError } from "@infllm/tensor";
+import type { CacheDType, FloatDType } from "@infllm/tensor";
 import { COARSE_FACTOR } from "./compress-keys.ts";
 import type { SparseConfig } from "./config.ts";
 import type { CacheRows, LayerCacheShape, SequenceBatch } from "./contracts.ts";
@@ -28,6 +29,15 @@ export function checkCacheShape({ pages, kvHeads, headDim, blockSize, sparse }: 
   if (sparse !== undefined && sparse.blockSize !== blockSize) {
     throw new ShapeError(`allocateCache: pages of ${blockSize} tokens do not fit the sparse config's blocks of ${sparse.blockSize}.`);
   }
+}
+
+/**
+ * The coarsest type that compressed keys may have: the cache's own, but beside 8-bit keys the activations' if that has 16
+ * bits, else f16. They decide what is read, and are 1/16 and 1/64 as many.
+ */
+export function compressedDType(dtype: CacheDType, activation: FloatDType): FloatDType {
+  if (dtype !== "f8_e4m3") return dtype;
+  return activation === "f32" ? "f16" : activation;
 }
 
 /** @throws UsageError when the cache has no compressed keys */

@@ -4,7 +4,7 @@
  * Notation: `windows` are runs of `kernelSize` keys at stride `kernelStride`; fine keys (K1) are their means, coarse
  * keys (K2) the same with both numbers four times as large. `cells` below are runs of `kernelStride` tokens.
  */
-import type { Backend, DeviceTensor, FloatDType } from "@infllm/tensor";
+import type { Backend, CacheDType, DeviceTensor } from "@infllm/tensor";
 import type { SparseConfig } from "./config.ts";
 
 /**
@@ -35,7 +35,8 @@ export interface LayerCacheShape {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly blockSize: number;
-  readonly dtype: FloatDType;
+  /** Of keys and values, each number by itself. Compressed keys are stored no coarser than `compressedDType` says. */
+  readonly dtype: CacheDType;
   /** Present when the layer may attend sparsely: the cache then keeps fine and coarse keys. */
   readonly sparse?: SparseConfig;
 }
@@ -93,7 +94,7 @@ export interface SelectionOps {
   allocateCache(shape: LayerCacheShape): LayerCache;
   /** Bytes that `allocateCache` would take, without allocating. */
   cacheBytes(shape: LayerCacheShape): number;
-  /** Stores the rows' keys and values in the cache's type. */
+  /** Stores the rows' keys and values in the cache's type, rounded to nearest; beyond ±448 `f8_e4m3` saturates. */
   appendKv(args: AppendKvArgs): void;
   /** Writes fine and coarse keys: f32 means of cached (rounded) keys, oldest token first. */
   compressKeys(args: CompressKeysArgs): void;

@@ -12,6 +12,7 @@ export {
   integer,
   integerList,
   jsonOption,
+  kvCacheOption,
   largestLength,
   modelOption,
   threadsOption,

@@ -1,4 +1,5 @@
 /** Options that several commands share, and the checks of their values. */
+import { cacheDTypes } from "@infllm/tensor";
 import { InvalidArgumentError, Option } from "commander";
 import { backendNames } from "./backends.ts";
 
@@ -47,6 +48,13 @@ export function threadsOption(): Option {
   return new Option("--threads <count>", "threads of the cpu backend (default: one per core)").argParser(
     integer({ min: 1, max: 256 }),
   );
+}
+
+export function kvCacheOption(): Option {
+  return new Option(
+    "--kv-cache <type>",
+    "how keys and values are kept (default: the backend's choice); f8_e4m3 halves 16 bits at a small loss of quality",
+  ).choices(cacheDTypes);
 }
 
 export function jsonOption(): Option {

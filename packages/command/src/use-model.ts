@@ -1,5 +1,6 @@
 /** Loads a model with progress, lends it to `work`, and puts everything away whatever happens. */
 import type { SparseConfig } from "@infllm/block-selection";
+import type { CacheDType } from "@infllm/tensor";
 import { inspectModel, loadModel, type LoadProgress, type Model } from "@infllm/model";
 import { openBackend } from "./backends.ts";
 import type { Io } from "./io.ts";
@@ -12,6 +13,7 @@ export interface UseModelOptions {
   readonly threads?: number | undefined;
   readonly contextLength?: number | undefined;
   readonly sparse?: Partial<SparseConfig> | undefined;
+  readonly kvCache?: CacheDType | undefined;
 }
 
 export async function useModel<T>(options: UseModelOptions, io: Io, work: (model: Model) => Promise<T>): Promise<T> {
@@ -20,9 +22,9 @@ export async function useModel<T>(options: UseModelOptions, io: Io, work: (model
   const progress = new Progress(io.stderr);
   const onProgress = (state: LoadProgress): void => showLoading(progress, state);
   try {
-    const { contextLength, sparse } = options;
+    const { contextLength, sparse, kvCache } = options;
     if (sparse) checkOverrides((await inspectModel(options.model, { onProgress, signal })).sparse, sparse);
-    const loading = loadModel(options.model, { backend, contextLength, sparse, onProgress, signal });
+    const loading = loadModel(options.model, { backend, contextLength, sparse, kvCache, onProgress, signal });
     const model = await loading.finally(() => progress.clear());
     try {
       return await work(model);

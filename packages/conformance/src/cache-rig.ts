@@ -1,7 +1,7 @@
 /** A one-layer cache on a backend with known contents: pages in scattered order, everything else NaN. */
-import type { FloatDType } from "@infllm/tensor";
+import type { CacheDType, FloatDType } from "@infllm/tensor";
 import { random } from "@infllm/tensor";
-import { compressBoth, windowCount } from "@infllm/block-selection";
+import { compressBoth, compressedDType, windowCount } from "@infllm/block-selection";
 import type { CacheRows, CompressedKeys, LayerCache, SequenceBatch, SparseConfig } from "@infllm/block-selection";
 import { BatchState, KvCache } from "@infllm/attention";
 import type { CachedSequence } from "@infllm/attention";
@@ -16,7 +16,7 @@ export interface RigShape {
   readonly contextLength: number;
   readonly sequences?: number;
   readonly sparse?: SparseConfig;
-  readonly dtype?: FloatDType;
+  readonly dtype?: CacheDType;
   /** Query rows of one step. */
   readonly rows?: number;
 }
@@ -30,7 +30,7 @@ export interface NewTokens {
 
 export class CacheRig {
   readonly sequences: CachedSequence[];
-  readonly dtype: FloatDType;
+  readonly dtype: CacheDType;
 
   private constructor(
     readonly device: Device,
@@ -70,6 +70,11 @@ export class CacheRig {
   /** The numbers as the cache will hold them. */
   asCached(values: ArrayLike<number>): Float32Array {
     return allRoundedTo(this.dtype, this.device.asActivations(values));
+  }
+
+  /** The coarsest type that compressed keys may be stored as. */
+  get compressedDType(): FloatDType {
+    return compressedDType(this.dtype, this.device.activation);
   }
 
   /** Appends to the sequences in one batch, and compresses when the cache is sparse. The batch stays set. */

@@ -10,6 +10,7 @@ import { attendDenseCases } from "./groups/attend-dense.ts";
 import { chunkCases } from "./groups/chunks.ts";
 import { compressCases } from "./groups/compress-keys.ts";
 import { goldenGroup } from "./groups/goldens.ts";
+import { narrowAttendCases, narrowStoreCases } from "./groups/narrow-caches.ts";
 import { neuralCases } from "./groups/neural.ts";
 import { randomLayerCases } from "./groups/random-layers.ts";
 import { recordCases } from "./groups/record.ts";
@@ -48,12 +49,14 @@ export async function runConformance(options: ConformanceOptions): Promise<void>
     }
     if (ops.includes("selection")) {
       appendCases(checks);
+      narrowStoreCases(checks);
       compressCases(checks);
       selectCases(checks, randomCases);
     }
     if (ops.includes("attention")) {
       attendDenseCases(checks);
       attendBlocksCases(checks);
+      narrowAttendCases(checks);
       chunkCases(checks, Math.ceil(randomCases / 2), options.bitwiseChunks ?? false);
       recordCases(checks);
       randomLayerCases(checks, randomCases);

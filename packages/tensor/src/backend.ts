@@ -8,7 +8,7 @@
  * Ops come in groups: `neural` here, `selection` in `@infllm/block-selection`, `attention` in `@infllm/attention`.
  * A backend may fulfil some of them only; `capabilities.ops` says which, and shared code reads that, never `name`.
  */
-import type { DType, FloatDType, WeightDType } from "./dtype.ts";
+import type { CacheDType, DType, FloatDType, WeightDType } from "./dtype.ts";
 import type { NeuralOps } from "./neural-ops.ts";
 
 export type OpGroup = "neural" | "selection" | "attention";
@@ -20,7 +20,7 @@ export interface Capabilities {
   /** Types a `WeightMatrix` may be stored as, best first for weights that arrive in another type. */
   readonly weights: readonly WeightDType[];
   /** Types of a KV cache, the default first. */
-  readonly kvCache: readonly FloatDType[];
+  readonly kvCache: readonly CacheDType[];
   /** Allowed head_dim: from `min` to `max` in steps of `multipleOf`. */
   readonly headDim: { readonly min: number; readonly max: number; readonly multipleOf: number };
   /** Query rows a prefill should pass at once for good speed. */

@@ -14,6 +14,7 @@ const table = {
   f32: { blockElements: 1, blockBytes: 4, epsilon: 2 ** -24 },
   f16: { blockElements: 1, blockBytes: 2, epsilon: 2 ** -11 },
   bf16: { blockElements: 1, blockBytes: 2, epsilon: 2 ** -8 },
+  f8_e4m3: { blockElements: 1, blockBytes: 1, epsilon: 2 ** -4 },
   i32: { blockElements: 1, blockBytes: 4, epsilon: 0 },
   u32: { blockElements: 1, blockBytes: 4, epsilon: 0 },
   u8: { blockElements: 1, blockBytes: 1, epsilon: 0 },
@@ -29,7 +30,10 @@ const table = {
 export type DType = keyof typeof table;
 export type FloatDType = "f32" | "f16" | "bf16";
 export type IntegerDType = "i32" | "u32" | "u8";
-export type QuantizedDType = Exclude<DType, FloatDType | IntegerDType>;
+/** What a KV cache may be stored as; `f8_e4m3` is for caches alone. */
+export const cacheDTypes = ["f32", "f16", "bf16", "f8_e4m3"] as const;
+export type CacheDType = (typeof cacheDTypes)[number];
+export type QuantizedDType = Exclude<DType, CacheDType | IntegerDType>;
 /** What a weight matrix may be stored as. */
 export type WeightDType = FloatDType | QuantizedDType;
 

@@ -6,6 +6,7 @@ export * from "./device-checks.ts";
 // Numbers, shapes and tensors in host memory.
 export * from "./dtype.ts";
 export * from "./half.ts";
+export * from "./float8.ts";
 export * from "./quantize.ts";
 export * from "./q4-g128.ts";
 export * from "./convert.ts";

@@ -1,4 +1,4 @@
-/** Times one layer's ops through Node: 32 query heads, 2 KV heads, head_dim 128. */
+/** Times one layer's ops through Node: 32 query heads, 2 KV heads, head_dim 128, over caches of 16 and of 8 bits. */
 import { BatchState, KvCache } from "@infllm/attention";
 import { cudaBackend } from "@infllm/backend-cuda";
 import type { CudaBackend } from "@infllm/backend-cuda";
@@ -15,18 +15,17 @@ type Timed = { readonly medianMs: number; readonly leastMs: number; readonly mos
 export async function bench(): Promise<{ report: unknown; ok: boolean }> {
   const report: object[] = [];
   for (const length of LENGTHS) {
-    const backend = await cudaBackend();
-    const row = { length, ...(await layer(backend, length)) };
-    await backend.close();
+    const row = { length, ...(await layer(length, "bf16")), f8_e4m3: await layer(length, "f8_e4m3") };
     report.push(row);
     console.log(JSON.stringify(row));
   }
   return { report: { lengths: report }, ok: true };
 }
 
-async function layer(backend: CudaBackend, length: number): Promise<Record<string, unknown>> {
+async function layer(length: number, dtype: "bf16" | "f8_e4m3"): Promise<Record<string, unknown>> {
+  const backend = await cudaBackend();
   const config = sparseConfig();
-  const cache = KvCache.allocate(backend, { layers: 1, kvHeads: KV_HEADS, headDim: DIM, contextLength: length + 64, sparse: config });
+  const cache = KvCache.allocate(backend, { layers: 1, kvHeads: KV_HEADS, headDim: DIM, contextLength: length + 64, sparse: config, dtype });
   const sequence = cache.addSequence();
   const state = BatchState.allocate(backend, cache, { rows: length, sequences: 1 });
   const rows = structuredRows(length, HEADS, KV_HEADS, DIM);
@@ -72,8 +71,10 @@ async function layer(backend: CudaBackend, length: number): Promise<Record<strin
       }),
       dense: await decode(() => backend.attention.attendDense({ ...one, ...first })),
     },
-    paths: backend.paths({ dtype: "bf16", headDim: DIM, group: HEADS / KV_HEADS, kvHeads: KV_HEADS, blockSize: 64, sparse: config }),
+    cacheBytes: cache.bytes,
+    paths: backend.paths({ dtype, headDim: DIM, group: HEADS / KV_HEADS, kvHeads: KV_HEADS, blockSize: 64, sparse: config }),
   };
+  await backend.close();
   return result;
 }
 

@@ -25,7 +25,7 @@ export class MethodModels {
     if (this.#loaded?.label === choice.label) return this.#loaded.model;
     await this.close();
     const { backend, contextLength, source } = this.options;
-    const model = await loadModel(source(choice), { backend, contextLength, method: choice.method, signal });
+    const model = await loadModel(source(choice), { backend, contextLength, method: choice.method, kvCache: choice.kvCache, signal });
     this.#loaded = { label: choice.label, model };
     if (isSearched(choice.method)) await search(model, signal);
     return model;

@@ -12,7 +12,15 @@ describe("chooseMethods", () => {
     expect(sparse?.method.model.sparse).toMatchObject({ topk: 32, windowSize: 256 });
   });
 
+  it("reads the type of the KV cache that a method runs on, and keeps it among its options", () => {
+    const [plain, eight] = chooseMethods(["full", "infllm-v2:topk=32:kvCache=f8_e4m3"]);
+    expect([plain?.kvCache, eight?.kvCache]).toEqual([undefined, "f8_e4m3"]);
+    expect(eight && optionsOf(eight)).toMatchObject({ topk: 32, kvCache: "f8_e4m3" });
+    expect(plain && optionsOf(plain)).not.toHaveProperty("kvCache");
+  });
+
   it.each([
+    [["full:kvCache=int8"], '"full:kvCache=int8" has no type of KV cache in kvCache; allowed are f32, f16, bf16, f8_e4m3'],
     [["sparse"], 'There is no attention method "sparse"; there are full, infllm-v2'],
     [["infllm-v2:topk"], "write options as name=value"],
     [["infllm-v2:blocks=3"], 'unknown option "blocks"'],

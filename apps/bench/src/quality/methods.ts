@@ -1,6 +1,7 @@
 /** Attention methods as a command line names them: `infllm-v2`, or `window:sinks=64:window=1024`. */
 import { createMethod, methodNames, type AttentionMethod } from "@infllm/attention/methods";
 import { BadUsageError, usageErrors } from "@infllm/command";
+import { cacheDTypes, type CacheDType } from "@infllm/tensor";
 import { Option } from "commander";
 import type { Figures } from "../results/record.ts";
 
@@ -8,6 +9,8 @@ export interface MethodChoice {
   /** As it was given: names the method in results. */
   readonly label: string;
   readonly method: AttentionMethod;
+  /** Type of the KV cache that it runs on: the option `kvCache`, which every method takes. The backend's choice when absent. */
+  readonly kvCache?: CacheDType;
 }
 
 /** The options of a method that fit a model; what the command line states wins over them. */
@@ -28,14 +31,22 @@ export function chooseMethods(labels: readonly string[], defaults: MethodDefault
   if (twice !== undefined) throw new BadUsageError(`--methods names "${twice}" twice.`);
   return labels.map((label) => {
     const [name = "", ...settings] = label.split(":");
-    const given = Object.fromEntries(settings.map((setting) => parseSetting(label, setting)));
-    return { label, method: usageErrors(() => createMethod(name, { ...defaults(name), ...given })) };
+    const { kvCache, ...given } = Object.fromEntries(settings.map((setting) => parseSetting(label, setting)));
+    const method = usageErrors(() => createMethod(name, { ...defaults(name), ...given }));
+    return { label, method, ...(kvCache !== undefined && { kvCache: parseCacheType(label, kvCache) }) };
   });
 }
 
 /** Every option of a method, as results state them. */
-export function optionsOf({ method }: MethodChoice): Figures {
-  return JSON.parse(JSON.stringify(method.options)) as Figures;
+export function optionsOf({ method, kvCache }: MethodChoice): Figures {
+  return JSON.parse(JSON.stringify({ ...method.options, kvCache })) as Figures;
+}
+
+/** @throws BadUsageError */
+function parseCacheType(label: string, given: unknown): CacheDType {
+  const known = cacheDTypes.find((dtype) => dtype === given);
+  if (known === undefined) throw new BadUsageError(`--methods: "${label}" has no type of KV cache in kvCache; allowed are ${cacheDTypes.join(", ")}.`);
+  return known;
 }
 
 /** `window=1024` as a name and a value; numbers, true and false are read as such. */

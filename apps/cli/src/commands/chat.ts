@@ -6,6 +6,7 @@ import {
   decimal,
   integer,
   type Io,
+  kvCacheOption,
   largestLength,
   modelOption,
   type RegisterCommand,
@@ -14,6 +15,7 @@ import {
   threadsOption,
   useModel,
 } from "@infllm/command";
+import type { CacheDType } from "@infllm/tensor";
 import { Option } from "commander";
 import { Conversation } from "../chat/conversation.ts";
 import { lineReader } from "../terminal/lines.ts";
@@ -29,6 +31,7 @@ interface Options extends SparseOptions {
   readonly context?: number;
   readonly backend: string;
   readonly threads?: number;
+  readonly kvCache?: CacheDType;
 }
 
 const help = `
@@ -60,14 +63,15 @@ export const chat: RegisterCommand = (program, io) => {
     )
     .addOption(backendOption())
     .addOption(threadsOption())
+    .addOption(kvCacheOption())
     .addHelpText("after", help)
     .action((options: Options) => run(options, io));
 };
 
 async function run(options: Options, io: Io): Promise<void> {
-  const { model: name, backend, threads, context: contextLength, attention } = options;
+  const { model: name, backend, threads, kvCache, context: contextLength, attention } = options;
   const sparse = sparseOverrides(options) ?? (attention === "sparse" ? {} : undefined);
-  await useModel({ model: name, backend, threads, contextLength, sparse }, io, async (model) => {
+  await useModel({ model: name, backend, threads, contextLength, kvCache, sparse }, io, async (model) => {
     const conversation = new Conversation(model, options, io);
     if (io.stdin.isTTY) {
       const { name: title, parameters } = model.description;

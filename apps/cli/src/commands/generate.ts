@@ -9,6 +9,7 @@ import {
   integerList,
   type Io,
   jsonOption,
+  kvCacheOption,
   largestLength,
   modelOption,
   Progress,
@@ -21,7 +22,7 @@ import {
   useModel,
 } from "@infllm/command";
 import type { GenerateStats, Model, Prompt, SpeculateOptions } from "@infllm/model";
-import { ShapeError } from "@infllm/tensor";
+import { ShapeError, type CacheDType } from "@infllm/tensor";
 import { Option } from "commander";
 import { describeStats } from "../terminal/stats.ts";
 
@@ -39,6 +40,7 @@ interface Options extends SparseOptions {
   readonly context?: number;
   readonly backend: string;
   readonly threads?: number;
+  readonly kvCache?: CacheDType;
   readonly speculate?: true | number;
   readonly ngrams?: readonly number[];
   readonly stats?: true;
@@ -81,6 +83,7 @@ export const generate: RegisterCommand = (program, io) => {
     )
     .addOption(backendOption())
     .addOption(threadsOption())
+    .addOption(kvCacheOption())
     .addOption(
       new Option("--speculate [tokens]", "draft up to this many tokens (7) where the text repeats, and check them in one pass").argParser(
         integer({ min: 1, max: 63 }),
@@ -99,8 +102,8 @@ export const generate: RegisterCommand = (program, io) => {
 async function run(options: Options, io: Io): Promise<void> {
   const speculate = drafts(options);
   const text = await promptText(options, io);
-  const { model, backend, threads, context: contextLength } = options;
-  await useModel({ model, backend, threads, contextLength, sparse: sparseChanges(options) }, io, (loaded) =>
+  const { model, backend, threads, kvCache, context: contextLength } = options;
+  await useModel({ model, backend, threads, contextLength, kvCache, sparse: sparseChanges(options) }, io, (loaded) =>
     answer(loaded, text, { ...options, speculate }, io),
   );
 }

@@ -6,6 +6,7 @@ import {
   integerList,
   type Io,
   jsonOption,
+  kvCacheOption,
   largestLength,
   type ModelBackend,
   openBackend,
@@ -17,12 +18,13 @@ import {
 } from "@infllm/command";
 import { inspectModel, type ModelDescription, type ModelMemory } from "@infllm/model";
 import type { PathReport } from "@infllm/backend-cuda";
-import { formatBytes } from "@infllm/tensor";
+import { formatBytes, type CacheDType } from "@infllm/tensor";
 import { Option } from "commander";
 
 interface Options {
   readonly context?: readonly number[];
   readonly backend?: string;
+  readonly kvCache?: CacheDType;
   readonly json?: true;
 }
 
@@ -36,7 +38,7 @@ interface MemoryRow {
 const help = `
 Examples:
   infllm inspect
-  infllm inspect hf:openbmb/MiniCPM4-0.5B --context 4096,32768
+  infllm inspect hf:openbmb/MiniCPM4-0.5B --context 4096,32768 --kv-cache f8_e4m3
 `;
 
 export const inspect: RegisterCommand = (program, io) => {
@@ -50,6 +52,7 @@ export const inspect: RegisterCommand = (program, io) => {
       ),
     )
     .addOption(backendOption().default(undefined, "an estimate for any: 16-bit cache, f32 buffers"))
+    .addOption(kvCacheOption())
     .addOption(jsonOption())
     .addHelpText("after", help)
     .action((model: string, options: Options) => run(model, options, io));
@@ -60,8 +63,8 @@ async function run(source: string, options: Options, io: Io): Promise<void> {
   const onProgress = (state: Parameters<typeof showLoading>[1]): void => showLoading(progress, state);
   const description = await inspectModel(source, { onProgress, signal: io.interrupts.signal }).finally(() => progress.clear());
   const { memory, backend, paths } = await onBackend(options.backend, (opened) => ({
-    memory: memoryRows(description, options.context, opened),
-    ...(opened && { backend: opened.name, paths: attentionPaths(opened, description) }),
+    memory: memoryRows(description, options, opened),
+    ...(opened && { backend: opened.name, paths: attentionPaths(opened, description, options.kvCache) }),
   }));
   if (options.json) {
     const plain = { ...description, memoryAt: undefined };
@@ -86,12 +89,12 @@ async function onBackend<Result>(name: string | undefined, work: (backend?: Mode
   }
 }
 
-function memoryRows(description: ModelDescription, lengths: readonly number[] | undefined, backend?: ModelBackend): MemoryRow[] {
+function memoryRows(description: ModelDescription, { context, kvCache }: Options, backend?: ModelBackend): MemoryRow[] {
   const { trainedContext, sparse } = description;
   const usual = [4096, 32_768, 131_072].filter((length) => length < trainedContext);
-  return (lengths ?? [...usual, trainedContext]).map((contextLength) => ({
+  return (context ?? [...usual, trainedContext]).map((contextLength) => ({
     contextLength,
-    memory: description.memoryAt(contextLength, backend),
+    memory: description.memoryAt(contextLength, backend, { kvCache }),
     visibleTokens: visibleTokens(contextLength, sparse),
   }));
 }

@@ -25,7 +25,8 @@ export function methodBackend<B extends AttentionBackend>(backend: B, method: At
   const { selection, attention } = inner;
   return {
     ...backend,
-    capabilities: { ...backend.capabilities, runsLater: false },
+    // What methods read is kept in full, so that fewer bits in the cache beside it would show in nothing.
+    capabilities: { ...backend.capabilities, runsLater: false, kvCache: backend.capabilities.kvCache.filter((dtype) => dtype !== "f8_e4m3") },
     selection: {
       allocateCache: (shape) => new MethodCache(inner, method, { layer: layers++, rotation }, selection.allocateCache(shape)),
       cacheBytes: (shape) => selection.cacheBytes(shape) + orderedBytes(shape),

@@ -1,5 +1,5 @@
 import type { AppendKvArgs } from "@infllm/block-selection";
-import { kind, op } from "../abi.ts";
+import { cacheKind, op } from "../abi.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { f32Rows, ownCache } from "./checks.ts";
 import { Sequences } from "./sequences.ts";
@@ -19,7 +19,7 @@ export function appendKv(machine: Machine, { k, v, cache, batch }: AppendKvArgs)
     const tiles = sequences.tiles(ROWS);
     const to = layer.addresses;
     const words = Int32Array.of(
-      keys.address, keys.rowStride, values.address, values.rowStride, to.keys, to.values, kind[dtype], kvHeads, headDim,
+      keys.address, keys.rowStride, values.address, values.rowStride, to.keys, to.values, cacheKind[dtype], kvHeads, headDim,
       blockSize, sequences.pageTable.address, sequences.pageTable.rowStride, tiles.at,
     );
     machine.run(op.appendKv, words, tiles.count);

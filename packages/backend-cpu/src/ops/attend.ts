@@ -1,6 +1,6 @@
 /** What dense and block-sparse attention have in common on the host: checks, scratch, tasks. */
 import type { AttendBlocksArgs, AttendDenseArgs } from "@infllm/attention";
-import { f32Word, kind, op } from "../abi.ts";
+import { cacheKind, f32Word, op } from "../abi.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { f32Rows, ownCache, perHeadRows } from "./checks.ts";
 import { LOG2E, queriesOf } from "./queries.ts";
@@ -45,7 +45,7 @@ function attend(machine: Machine, what: string, { q, cache, batch, scale, out, o
     const splits = splitsOf(group, tokens, tiles.count * kvHeads, machine.threadCount);
     const at = layer.addresses;
     const words = Int32Array.of(
-      query.address, query.rowStride, to.address, to.rowStride, at.keys, at.values, kind[dtype], kvHeads, group, headDim,
+      query.address, query.rowStride, to.address, to.rowStride, at.keys, at.values, cacheKind[dtype], kvHeads, group, headDim,
       blockSize, f32Word(scale * LOG2E), sequences.pageTable.address, sequences.pageTable.rowStride, tiles.at, splits, ...indices(),
     );
     const rows = tokens * Math.ceil(group / splits);

@@ -1,6 +1,6 @@
 import { windowLevels } from "@infllm/block-selection";
 import type { CompressKeysArgs } from "@infllm/block-selection";
-import { kind, op } from "../abi.ts";
+import { cacheKind, op } from "../abi.ts";
 import type { Machine } from "../wasm/machine.ts";
 import { ownCache } from "./checks.ts";
 import { Sequences } from "./sequences.ts";
@@ -20,7 +20,7 @@ export function compressKeys(machine: Machine, { cache, batch }: CompressKeysArg
     const at = layer.addresses;
     for (const [level, to] of [[fine, at.fine], [coarse, at.coarse]] as const) {
       const words = Int32Array.of(
-        at.keys, kind[dtype], kvHeads, headDim, blockSize, sequences.pageTable.address, sequences.pageTable.rowStride,
+        at.keys, cacheKind[dtype], kvHeads, headDim, blockSize, sequences.pageTable.address, sequences.pageTable.rowStride,
         tiles.at, to, level.slots, level.size, level.stride,
       );
       machine.run(op.compressKeys, words, tiles.count * kvHeads, scratchBytes);

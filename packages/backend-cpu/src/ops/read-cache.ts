@@ -1,4 +1,4 @@
-import { decodeBf16, decodeF16 } from "@infllm/tensor";
+import { byteLength, toF32 } from "@infllm/tensor";
 import { checkSequence, rowPlaces } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, SequenceBatch } from "@infllm/block-selection";
 import type { CpuCache } from "../wasm/cpu-cache.ts";
@@ -59,7 +59,6 @@ function loader(machine: Machine, layer: CpuCache, what: CacheRows): (index: num
   const start = what === "keys" ? at.keys : what === "values" ? at.values : what === "fine-keys" ? at.fine : at.coarse;
   const { dtype } = layer.shape;
   if (dtype === "f32" || what === "fine-keys" || what === "coarse-keys") return (index) => f32[(start >>> 2) + index] as number;
-  const u16 = new Uint16Array(u8.buffer);
-  const decode = dtype === "bf16" ? decodeBf16 : decodeF16;
-  return (index) => decode(u16.subarray((start >>> 1) + index, (start >>> 1) + index + 1))[0] as number;
+  const width = byteLength(dtype, 1);
+  return (index) => toF32(dtype, u8.subarray(start + index * width, start + (index + 1) * width), 1)[0] as number;
 }

@@ -1,7 +1,6 @@
 /** One layer's pages in host memory, f32 after rounding to the cache's dtype. */
-import { UsageError, decodeBf16, decodeF16, encodeBf16, encodeF16 } from "@infllm/tensor";
-import type { FloatDType } from "@infllm/tensor";
-import { COARSE_FACTOR, checkCacheShape, windowSlot, windowsPerPage } from "@infllm/block-selection";
+import { UsageError, fromF32, toF32 } from "@infllm/tensor";
+import { COARSE_FACTOR, checkCacheShape, compressedDType, windowSlot, windowsPerPage } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, LayerCacheShape, SparseConfig } from "@infllm/block-selection";
 import type { Memory } from "./memory.ts";
 
@@ -36,9 +35,11 @@ export class ReferenceCache implements LayerCache {
     });
   }
 
-  /** Stores row `index` (a token or a window) of the sequence with these pages, rounded to the cache's dtype. */
+  /** Stores row `index` (a token or a window) of the sequence with these pages, rounded as the cache's dtype demands. */
   store(what: CacheRows, pages: Int32Array, index: number, row: Float32Array): void {
-    this.#at(what, pages, index).set(rounded(this.shape.dtype, row));
+    const { dtype } = this.shape;
+    const stored = what === "keys" || what === "values" ? dtype : compressedDType(dtype, "f32");
+    this.#at(what, pages, index).set(toF32(stored, fromF32(stored, row), row.length));
   }
 
   /** f32 `[to − from, kvHeads, headDim]`: rows `[from, to)` of the sequence with these pages. */
@@ -100,10 +101,4 @@ export function windowsOf(what: "fine-keys" | "coarse-keys", config: SparseConfi
 export function ownCache(what: string, cache: LayerCache): ReferenceCache {
   if (!(cache instanceof ReferenceCache)) throw new UsageError(`${what} was not allocated by this backend.`);
   return cache;
-}
-
-function rounded(dtype: FloatDType, row: Float32Array): Float32Array {
-  if (dtype === "f16") return decodeF16(encodeF16(row));
-  if (dtype === "bf16") return decodeBf16(encodeBf16(row));
-  return row;
 }

@@ -6,6 +6,7 @@
 import { UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
 import { checkCacheShape, windowLevels } from "@infllm/block-selection";
 import type { LayerCache, LayerCacheShape } from "@infllm/block-selection";
+import { cacheKind } from "../abi.ts";
 import { aligned } from "./heap.ts";
 import type { Allocation, Memory } from "./memory.ts";
 
@@ -89,7 +90,7 @@ function checkShape(shape: LayerCacheShape): void {
   if (headDim > headDims.max) {
     throw new UnsupportedError(`allocateCache: headDim ${headDim} is above ${headDims.max}, the most the cpu backend computes.`);
   }
-  if (dtype !== "f32" && dtype !== "f16" && dtype !== "bf16") {
-    throw new UnsupportedError(`allocateCache: a cache of ${String(dtype)} is not supported; use f32, f16 or bf16.`);
+  if (!Object.hasOwn(cacheKind, dtype)) {
+    throw new UnsupportedError(`allocateCache: a cache of ${String(dtype)} is not supported; use ${Object.keys(cacheKind).join(", ")}.`);
   }
 }

@@ -103,6 +103,12 @@ describe("a backend under a method", () => {
     expect([...some.out]).toEqual([...row(59), ...row(3), ...row(30)]);
   });
 
+  it("offers no 8-bit cache, which would stand unused beside what the method keeps", () => {
+    const { backend } = rig("sliding-window", 1, sliding);
+    expect(backend.capabilities.kvCache).toEqual(referenceBackend().capabilities.kvCache.filter((dtype) => dtype !== "f8_e4m3"));
+    expect(() => KvCache.allocate(backend, { layers: 1, kvHeads, headDim, contextLength: 8, dtype: "f8_e4m3" })).toThrow("cannot be had on this backend");
+  });
+
   it("refuses another backend's cache", () => {
     const [a, b] = [rig("sliding-window", 1, sliding), referenceBackend()];
     const cache = KvCache.allocate(b, { layers: 1, kvHeads, headDim, contextLength: 8 });

@@ -7,7 +7,7 @@ import { wideAccess } from "./wide-access.ts";
 /** Stores the batch's keys and values in the pages of their sequences. */
 export function appendKv(machine: Machine, { k, v, cache, batch }: AppendKvArgs): void {
   const layer = ownCache(machine, "appendKv: cache", cache);
-  const { kvHeads, headDim, blockSize } = layer.shape;
+  const { kvHeads, headDim, blockSize, dtype } = layer.shape;
   const shape = { rows: batch.rows, columns: kvHeads * headDim };
   const keys = activationRows(machine, "appendKv: k", k, shape);
   const values = activationRows(machine, "appendKv: v", v, shape);
@@ -16,7 +16,8 @@ export function appendKv(machine: Machine, { k, v, cache, batch }: AppendKvArgs)
   const { keys: toKeys, values: toValues } = layer.addresses;
   const wide = headDim % 8 === 0 ? wideAccess(shape.columns, keys, values) : 0;
   const threads = Math.min(256, 32 * Math.ceil(shape.columns / (wide === 1 ? 8 : 1) / 32));
-  machine.launch("append_kv", { grid: [sequences.rows], block: [threads], overlap: true }, (args) =>
+  const kernel = dtype === "f8_e4m3" ? `append_kv_${machine.activation}_e4m3` : "append_kv";
+  machine.launch(kernel, { grid: [sequences.rows], block: [threads], overlap: true }, (args) =>
     args
       .pointer(keys.address)
       .pointer(values.address)

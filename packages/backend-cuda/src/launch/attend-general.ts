@@ -1,4 +1,5 @@
 /** Attention for any shape: kernels/attend-general.cu, a warp per (row, query head). */
+import { cacheVariant } from "../cuda-cache.ts";
 import type { Machine } from "../machine.ts";
 import type { AttendJob } from "./attend-job.ts";
 import { gathered, packedBytes, scattered } from "./queries.ts";
@@ -9,7 +10,7 @@ export function attendGeneral(machine: Machine, { queries, layer, sequences, out
   const [packedQ = 0, packedOut = 0] = machine.scratch("attention", packedBytes(tensor), packedBytes(out));
   const q = gathered(machine, tensor, packedQ);
   scattered(machine, out, packedOut, (to) =>
-    machine.launch(`attend_general_${dtype}`, { grid: [tensor.rows, heads], block: [32], shared: 4 * headDim }, (args) =>
+    machine.launch(`attend_general_${cacheVariant(machine, dtype)}`, { grid: [tensor.rows, heads], block: [32], shared: 4 * headDim }, (args) =>
       args.struct((s) =>
         sequences
           .pack(s)

@@ -5,6 +5,7 @@ import { TENSOR_MAP_ALIGNMENT } from "../tensor-map.ts";
 import type { AttendJob, Chosen } from "./attend-job.ts";
 import { gathered, packedBytes, scattered } from "./queries.ts";
 import { queriesMap, rowsMap } from "./tensor-maps.ts";
+import { widePageBytes, widePages } from "./widen-pages.ts";
 
 const THREADS = 384;
 const BLOCK = 64;
@@ -24,27 +25,29 @@ interface Lists {
 
 export function attendHopper(machine: Machine, job: AttendJob): void {
   const { queries, layer, sequences, out, scaleLog2, chosen } = job;
-  const { kvHeads, headDim, dtype, pages } = layer.shape;
+  const { activation } = machine;
+  const { kvHeads, headDim, pages } = layer.shape;
   const { tensor, heads, group } = queries;
-  if (dtype === "f32") throw new RangeError("The Hopper kernels have no f32.");
   const tokens = TILE_ROWS / group;
   const tiles = Math.ceil(sequences.maxQueryLength / tokens);
   const work = tiles * sequences.count * kvHeads;
   const length = chosen ? Math.max(1, Math.min(sequences.blocks(BLOCK), tokens * chosen.budget)) : 0;
-  const [lists = 0, counts = 0, packedQ = 0, packedOut = 0] = machine.scratch(
-    "attention", work * length * 4, chosen ? work * COUNT_BYTES : 0, packedBytes(tensor), packedBytes(out),
+  const wideBytes = widePageBytes(machine, layer.shape);
+  const [lists = 0, counts = 0, packedQ = 0, packedOut = 0, wideKeys = 0, wideValues = 0] = machine.scratch(
+    "attention", work * length * 4, chosen ? work * COUNT_BYTES : 0, packedBytes(tensor), packedBytes(out), wideBytes, wideBytes,
   );
+  const { keys, values } = widePages(machine, layer, sequences, { keys: wideKeys, values: wideValues });
   const q = gathered(machine, tensor, packedQ);
   if (chosen) unite(machine, job, chosen, { length, lists, counts }, tokens, tiles);
   const rows = pages * kvHeads * BLOCK;
   const maps = [
-    queriesMap(machine, dtype, q, { rows: tensor.rows, heads, headDim }, [64, group, tokens], "heads first"),
-    rowsMap(machine, dtype, layer.addresses.keys, rows, headDim),
-    rowsMap(machine, dtype, layer.addresses.values, rows, headDim),
+    queriesMap(machine, activation, q, { rows: tensor.rows, heads, headDim }, [64, group, tokens], "heads first"),
+    rowsMap(machine, activation, keys, rows, headDim),
+    rowsMap(machine, activation, values, rows, headDim),
   ];
   scattered(machine, out, packedOut, (to) =>
     machine.launch(
-      `attend_${chosen ? "blocks" : "dense"}_${hopperVariant({ dtype, group, headDim })}`,
+      `attend_${chosen ? "blocks" : "dense"}_${hopperVariant(machine, { group, headDim })}`,
       { grid: [Math.min(machine.device.multiprocessors, work)], block: [THREADS], shared: chosen ? sharedOfBlocks(headDim) : sharedOfDense(headDim) },
       (args) => {
         args.struct((s) =>

@@ -1,7 +1,7 @@
 /** Attention of a few rows: kernels/decode-attend-cluster.cu, or spread over the whole chip kernels/decode-attend.cu. */
 import type { KernelArgs } from "../kernel-args.ts";
 import type { Machine } from "../machine.ts";
-import { rowsVariant } from "../paths.ts";
+import { cachedRowsVariant, rowsVariant } from "../paths.ts";
 import type { AttendJob } from "./attend-job.ts";
 import { CLUSTER, fitsClusters } from "./clusters.ts";
 import { gathered, packedBytes, scattered } from "./queries.ts";
@@ -19,12 +19,13 @@ const WAVES = { chosen: 0.75, all: 3 } as const;
 /** Over selected blocks, one cluster a (row, KV head) where they fit; else partial results go through device memory. */
 export function attendByRows(machine: Machine, job: AttendJob): void {
   const { queries, layer, sequences, out, chosen } = job;
-  const { kvHeads, headDim, blockSize, dtype } = layer.shape;
+  const { kvHeads, headDim, blockSize } = layer.shape;
   const { tensor, heads } = queries;
   const { rows } = tensor;
   const pairs = rows * kvHeads;
-  const variant = rowsVariant({ dtype, headDim });
-  const cluster = `decode_attend_cluster_${variant}`;
+  const variant = rowsVariant(machine, layer.shape);
+  const cached = cachedRowsVariant(machine, layer.shape);
+  const cluster = `decode_attend_cluster_${cached}`;
   const clusterSize = { grid: [CLUSTER, kvHeads, rows], block: [CLUSTER_THREADS], shared: 4 * sequences.blocks(blockSize), cluster: CLUSTER } as const;
   const clustered = chosen !== undefined && clusterSize.shared <= CLUSTER_PAGES && fitsClusters(machine, cluster, pairs, clusterSize);
   const most = Math.floor((machine.device.multiprocessors * (chosen ? WAVES.chosen : WAVES.all)) / pairs);
@@ -43,7 +44,7 @@ export function attendByRows(machine: Machine, job: AttendJob): void {
       return;
     }
     const size = { grid: [splits, kvHeads, rows], block: [32 * WARPS], shared: 64 * headDim * WARPS, overlap } as const;
-    machine.launch(`decode_attend_${variant}`, size, pack);
+    machine.launch(`decode_attend_${cached}`, size, pack);
     machine.launch(`decode_combine_${variant}`, { grid: [heads, rows], block: [4 * headDim], overlap: true }, pack);
   });
 }

@@ -1,6 +1,7 @@
 import { windowLevels } from "@infllm/block-selection";
 import type { CompressKeysArgs } from "@infllm/block-selection";
 import { ownCache } from "../checks.ts";
+import { cacheVariant } from "../cuda-cache.ts";
 import type { Machine } from "../machine.ts";
 import { Sequences } from "../sequences.ts";
 
@@ -14,7 +15,7 @@ export function compressKeys(machine: Machine, { cache, batch }: CompressKeysArg
   // Windows end at multiples of the stride: that many can end in a sequence's rows.
   const ends = Math.floor(sequences.maxQueryLength / sparse.kernelStride) + 1;
   machine.launch(
-    `compress_keys_${dtype}`,
+    `compress_keys_${cacheVariant(machine, dtype)}`,
     { grid: [ends, kvHeads, sequences.count], block: [headDim / 2], overlap: true },
     (args) =>
       args

@@ -1,4 +1,4 @@
-import { ShapeError, decodeBf16, decodeF16 } from "@infllm/tensor";
+import { ShapeError, byteLength, toF32 } from "@infllm/tensor";
 import { checkSequence, rowPlaces } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, SequenceBatch } from "@infllm/block-selection";
 import { ownCache } from "../checks.ts";
@@ -44,7 +44,9 @@ export function readCache(
 
 /** One part of a page: `[kvHeads, slots, headDim]`. */
 function page(machine: Machine, { shape, addresses }: CudaCache, what: CacheRows, number: number, slots: number): Float32Array {
-  const bits = new Uint16Array(shape.kvHeads * slots * shape.headDim);
-  machine.stream.readNow(bits, addresses[what] + number * bits.byteLength);
-  return shape.dtype === "f16" ? decodeF16(bits) : decodeBf16(bits);
+  const dtype = what === "keys" || what === "values" ? shape.dtype : machine.activation;
+  const elements = shape.kvHeads * slots * shape.headDim;
+  const bytes = new Uint8Array(byteLength(dtype, elements));
+  machine.stream.readNow(bytes, addresses[what] + number * bytes.length);
+  return toF32(dtype, bytes, elements);
 }

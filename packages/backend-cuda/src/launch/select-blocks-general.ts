@@ -10,7 +10,7 @@ const SCORE_BYTES = 2 ** 26;
 
 export function selectGeneral(machine: Machine, job: SelectJob): void {
   const { queries, layer, fine, normal, blocks } = job;
-  const { kvHeads, headDim, blockSize, dtype } = layer.shape;
+  const { kvHeads, headDim, blockSize } = layer.shape;
   const { tensor, heads, group } = queries;
   const perRow = 4 * kvHeads * blocks;
   const chunk = Math.min(tensor.rows, Math.max(1, Math.floor(SCORE_BYTES / perRow)));
@@ -18,7 +18,7 @@ export function selectGeneral(machine: Machine, job: SelectJob): void {
   const q = gathered(machine, tensor, packed);
   for (let row = 0; row < tensor.rows; row += chunk) {
     machine.launch(
-      `select_general_${dtype}`,
+      `select_general_${machine.activation}`,
       {
         grid: [Math.min(chunk, tensor.rows - row), kvHeads],
         block: [THREADS],

@@ -25,9 +25,9 @@ const INDEX_MARGIN = 128;
 
 export function selectHopper(machine: Machine, job: SelectJob): void {
   const { queries, layer, sequences, fine, normal, exact } = job;
-  const { kvHeads, headDim, dtype } = layer.shape;
+  const { activation } = machine;
+  const { kvHeads, headDim } = layer.shape;
   const { tensor, heads, group } = queries;
-  if (dtype === "f32") throw new RangeError("The Hopper kernels have no f32.");
   const runs = sequences.count * kvHeads;
   const cellsOf = (stride: number): number => roundUp(Math.floor(sequences.maxKvLength / stride), INDEX_MARGIN) + INDEX_MARGIN;
   const cells = cellsOf(fine.stride);
@@ -56,14 +56,14 @@ export function selectHopper(machine: Machine, job: SelectJob): void {
   const q = gathered(machine, tensor, packed);
   const tiles = Math.ceil(Math.min(sequences.maxQueryLength, chunk) / tileTokens);
   const maps = [
-    queriesMap(machine, dtype, q, { rows: tensor.rows, heads, headDim }, [64, 8, group], "rows first"),
-    rowsMap(machine, dtype, linearFine, runs * cells, headDim),
-    rowsMap(machine, dtype, exact ? linearFine : linearCoarse, runs * normalCells, headDim),
+    queriesMap(machine, activation, q, { rows: tensor.rows, heads, headDim }, [64, 8, group], "rows first"),
+    rowsMap(machine, activation, linearFine, runs * cells, headDim),
+    rowsMap(machine, activation, exact ? linearFine : linearCoarse, runs * normalCells, headDim),
   ];
   const scored = { chunk, maxBlocks, scores, firsts };
   for (let row = 0; row < tensor.rows; row += chunk) {
     const pass: ScorePass = {
-      variant: hopperVariant({ dtype, group, headDim }),
+      variant: hopperVariant(machine, { group, headDim }),
       size: { grid: [Math.min(machine.device.multiprocessors, tiles * runs)], block: [SCORE_THREADS], shared: scoreShared(headDim) },
       rows: Math.min(chunk, tensor.rows - row),
       kvHeads,

@@ -15,7 +15,7 @@ const HEADS = 16;
 
 export function selectByRows(machine: Machine, job: SelectJob): void {
   const { queries, layer, sequences, fine, normal } = job;
-  const { kvHeads, dtype, headDim } = layer.shape;
+  const { kvHeads } = layer.shape;
   const { tensor, heads } = queries;
   const { rows } = tensor;
   const pairs = rows * kvHeads;
@@ -30,7 +30,7 @@ export function selectByRows(machine: Machine, job: SelectJob): void {
   );
   const q = gathered(machine, tensor, packed);
   const arrived = machine.counters(pairs);
-  const variant = rowsVariant({ dtype, headDim });
+  const variant = rowsVariant(machine, layer.shape);
   const launch = (kernel: string, splits: number, overlap: boolean): void =>
     machine.launch(kernel, { grid: [splits, kvHeads, rows], block: [THREADS], overlap }, (args) =>
       args.struct((s) =>

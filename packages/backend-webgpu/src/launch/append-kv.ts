@@ -7,7 +7,7 @@ import { groupsFor, pieces } from "./rows.ts";
 /** Stores the rows' keys and values in the pages of their sequences. */
 export function appendKv(machine: Machine, { k, v, cache, batch }: AppendKvArgs): void {
   const layer = ownCache(machine, "appendKv: cache", cache);
-  const { kvHeads, headDim, blockSize, dtype } = layer.shape;
+  const { kvHeads, headDim, blockSize } = layer.shape;
   const expected = { rows: batch.rows, columns: kvHeads * headDim };
   const keys = activationRows(machine, "appendKv: k", k, expected);
   const values = activationRows(machine, "appendKv: v", v, expected);
@@ -19,7 +19,7 @@ export function appendKv(machine: Machine, { k, v, cache, batch }: AppendKvArgs)
     const fromV = values.bound(first, end);
     machine.launch({
       kernel: "append-kv",
-      cache: dtype,
+      cache: layer.dtype,
       bind: [fromK, fromV, table, pages, layer.part("keys"), layer.part("values")],
       params: (p) =>
         p

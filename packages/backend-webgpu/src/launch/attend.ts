@@ -69,7 +69,7 @@ export function attend(machine: Machine, op: string, { q, cache, batch, scale, o
 
 function launchAttend(machine: Machine, job: Job, from: FourRows, to: FourRows, first: number, end: number, costPerRow: number): void {
   const { queries: { heads, group }, layer, sequences, table, scale, chosen, tile, parts } = job;
-  const { kvHeads, headDim, blockSize, dtype } = layer.shape;
+  const { kvHeads, headDim, blockSize } = layer.shape;
   const rows = end - first;
   const steps = Math.ceil(headDim / 64);
   const source = from.bound(first, end);
@@ -78,7 +78,7 @@ function launchAttend(machine: Machine, job: Job, from: FourRows, to: FourRows, 
   const pages = sequences.pageTable.bound();
   machine.launch({
     kernel: "attend",
-    cache: dtype,
+    cache: layer.dtype,
     constants: { ...tileConstants(machine, tile, headDim), STEPS: steps, VALUE_KEYS: valueKeys(machine, tile.rows, steps) },
     bind: [
       source.bound, table, pages, blocks, layer.part("keys"), layer.part("values"),

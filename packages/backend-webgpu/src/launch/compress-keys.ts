@@ -9,7 +9,7 @@ import { pieces } from "./rows.ts";
 export function compressKeys(machine: Machine, { cache, batch }: CompressKeysArgs): void {
   const layer = ownCache(machine, "compressKeys: cache", cache);
   const { fine, coarse, sparse } = windowLevels("compressKeys", layer.shape);
-  const { kvHeads, headDim, blockSize, dtype } = layer.shape;
+  const { kvHeads, headDim, blockSize } = layer.shape;
   const sequences = new Sequences(machine, "compressKeys", batch, layer.shape);
   const table = sequences.table();
   const pages = sequences.pageTable.bound();
@@ -17,7 +17,7 @@ export function compressKeys(machine: Machine, { cache, batch }: CompressKeysArg
   for (const [first, end] of pieces(machine, batch.rows, perRow)) {
     machine.launch({
       kernel: "compress-keys",
-      cache: dtype,
+      cache: layer.dtype,
       bind: [table, pages, layer.part("keys"), layer.part("fine-keys"), layer.part("coarse-keys")],
       params: (p) =>
         p

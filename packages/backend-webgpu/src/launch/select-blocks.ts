@@ -90,7 +90,7 @@ export function selectBlocks(machine: Machine, { q, cache, batch, scale, blockIn
 /** One pass over the windows of a level. */
 function score(machine: Machine, kernel: "score-lse" | "score-blocks", job: Job, level: WindowLevel, first: number, end: number): void {
   const { queries: { heads, group }, from, layer, sequences, table, tile, blocks } = job;
-  const { kvHeads, headDim, blockSize, dtype } = layer.shape;
+  const { kvHeads, headDim, blockSize } = layer.shape;
   const rows = end - first;
   const source = from.bound(first, end);
   const pages = sequences.pageTable.bound();
@@ -101,7 +101,7 @@ function score(machine: Machine, kernel: "score-lse" | "score-blocks", job: Job,
   const lse = kernel === "score-lse";
   machine.launch({
     kernel,
-    cache: dtype,
+    cache: layer.dtype,
     constants: { ...tileConstants(machine, tile, headDim), ...(lse ? {} : { BLOCKS: perGroup }) },
     bind: lse ? [source.bound, table, pages, keys, job.normal] : [source.bound, table, pages, keys, job.normal, job.scored],
     params: (p) =>

@@ -9,7 +9,7 @@ import { layerInputs, rowRange } from "../layer-inputs.ts";
 
 /** A mean of numbers below 4: one rounding per addition at most, then one of the store. */
 function expectMeans(rig: CacheRig, actual: CompressedKeys, expected: CompressedKeys, size: number): void {
-  const allowed = 4 * (size * dtypeInfo("f32").epsilon + dtypeInfo(rig.dtype).epsilon);
+  const allowed = 4 * (size * dtypeInfo("f32").epsilon + dtypeInfo(rig.compressedDType).epsilon);
   expectClose("fine keys", actual.fine, expected.fine, allowed);
   expectClose("coarse keys", actual.coarse, expected.coarse, allowed);
 }

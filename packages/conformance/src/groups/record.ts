@@ -2,6 +2,7 @@
 import { blockBudget } from "@infllm/block-selection";
 import { attendLayer } from "@infllm/attention";
 import type { AttentionBackend } from "@infllm/attention";
+import type { CacheDType } from "@infllm/tensor";
 import { expect } from "vitest";
 import { checkDense, expectSparse, referenceBlocks } from "../attention-case.ts";
 import { CacheRig } from "../cache-rig.ts";
@@ -10,18 +11,21 @@ import { expectSame, mustBe } from "../compare.ts";
 import { plainShape, testConfigs } from "../configs.ts";
 import { GuardedPerHead } from "../guards.ts";
 import { layerInputs, rowRange } from "../layer-inputs.ts";
+import { narrowTypes } from "./narrow-caches.ts";
 
 export function recordCases(checks: Checks): void {
   const shape = plainShape(checks.backend.capabilities);
   const { heads, kvHeads, headDim } = shape;
   const scale = 1 / Math.sqrt(headDim);
   checks.group("record", () => {
-    for (const sparse of [true, false]) {
-      checks.check(`a ${sparse ? "sparse" : "dense"} decode step, replayed for 70 tokens in two sequences`, async (device) => {
+    const usual: readonly { readonly sparse: boolean; readonly dtype?: CacheDType }[] = [{ sparse: true }, { sparse: false }];
+    for (const { sparse, dtype } of [...usual, ...narrowTypes(checks).map((narrow) => ({ sparse: true, dtype: narrow }))]) {
+      const over = dtype === undefined ? "" : ` over a cache of ${dtype}`;
+      checks.check(`a ${sparse ? "sparse" : "dense"} decode step${over}, replayed for 70 tokens in two sequences`, async (device) => {
         const config = mustBe(testConfigs["blocks of 64"]);
         const starts = [250, 3];
         const steps = 70;
-        const rig = CacheRig.create(device, { ...shape, contextLength: 330, sequences: 2, sparse: config });
+        const rig = CacheRig.create(device, { ...shape, contextLength: 330, sequences: 2, sparse: config, ...(dtype && { dtype }) });
         const inputs = starts.map((start, s) => layerInputs(50 + s, start + steps, shape));
         rig.append(inputs.map(({ k, v }, sequence) => ({
           sequence,

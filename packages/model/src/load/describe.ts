@@ -1,6 +1,6 @@
 import type { SparseConfig } from "@infllm/block-selection";
 import { ConfigError, byteLength } from "@infllm/tensor";
-import type { Backend, DType, FloatDType, WeightDType } from "@infllm/tensor";
+import type { Backend, CacheDType, DType, WeightDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import { requireModelBackend } from "../forward/model-backend.ts";
 import type { WeightSource } from "../formats/weight-source.ts";
@@ -13,7 +13,7 @@ import type { OpenedModel } from "./opened-model.ts";
 
 export interface MemoryOptions {
   readonly weights?: WeightsOption | undefined;
-  readonly kvCache?: FloatDType | undefined;
+  readonly kvCache?: CacheDType | undefined;
 }
 
 /** What is known about a model without reading its weights. */
@@ -40,7 +40,7 @@ export interface ModelDescription {
   readonly sparse?: SparseConfig;
   /**
    * Bytes that loading takes with room for `contextLength` tokens: exact for the given backend; without one, for
-   * weights as stored, a 16-bit cache and f32 activations.
+   * weights as stored, f32 activations and, unless stated, a 16-bit cache. @throws ConfigError
    */
   memoryAt(contextLength: number, backend?: Backend, options?: MemoryOptions): ModelMemory;
 }

@@ -1,7 +1,8 @@
 import { KvCache } from "@infllm/attention";
+import { compressedDType } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
-import { OutOfMemoryError, byteLength } from "@infllm/tensor";
-import type { Backend, FloatDType } from "@infllm/tensor";
+import { ConfigError, OutOfMemoryError, byteLength, cacheDTypes } from "@infllm/tensor";
+import type { Backend, CacheDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import { activationBytes } from "../forward/activations.ts";
 import type { ModelBackend } from "../forward/model-backend.ts";
@@ -31,7 +32,7 @@ export interface HeldMemory extends ModelMemory {
 export interface CacheOptions {
   readonly contextLength: number;
   /** The backend's first choice when absent. */
-  readonly kvCache?: FloatDType | undefined;
+  readonly kvCache?: CacheDType | undefined;
   readonly sparse: SparseConfig | undefined;
 }
 
@@ -58,14 +59,19 @@ export function memoryOn(
   return summed({ weights, kvCache: cache.keysAndValues, compressedKeys: cache.compressedKeys, activations });
 }
 
-/** The same without a backend at hand: a 16-bit cache, f32 activations, prompts in chunks of 512. */
+/** The same without a backend at hand: a 16-bit cache unless stated, f32 activations, prompts in chunks of 512. @throws ConfigError */
 export function memoryAnywhere(config: ModelConfig, weights: number, options: CacheOptions): ModelMemory {
   const { contextLength, sparse, kvCache: dtype = "f16" } = options;
-  const bytes = (rowsPerToken: number): number =>
-    config.layers * byteLength(dtype, Math.ceil(contextLength * rowsPerToken) * config.kvHeads * config.headDim);
-  const activations = activationBytes(config, "f32", { rows: Math.min(512, contextLength), logitRows: 1, sparse });
+  if (!cacheDTypes.includes(dtype)) {
+    throw new ConfigError(`kvCache is ${JSON.stringify(dtype)}; it must be one of ${cacheDTypes.join(", ")}.`);
+  }
+  const width = config.kvHeads * config.headDim;
   // Coarse windows come at a quarter of the rate of fine ones.
-  return summed({ weights, kvCache: bytes(2), compressedKeys: sparse === undefined ? 0 : bytes(1.25 / sparse.kernelStride), activations });
+  const compressedRows = sparse === undefined ? 0 : Math.ceil((contextLength * 1.25) / sparse.kernelStride);
+  const kvCache = config.layers * byteLength(dtype, 2 * contextLength * width);
+  const compressedKeys = config.layers * byteLength(compressedDType(dtype, "f16"), compressedRows * width);
+  const activations = activationBytes(config, "f32", { rows: Math.min(512, contextLength), logitRows: 1, sparse });
+  return summed({ weights, kvCache, compressedKeys, activations });
 }
 
 function summed(parts: Omit<ModelMemory, "total">): ModelMemory {
@@ -80,6 +86,6 @@ export function requireMemory(backend: Backend, memory: ModelMemory, contextLeng
     `A model with a context of ${contextLength} tokens (weights, KV cache, buffers)`,
     memory.total,
     available,
-    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a 16-bit kvCache.",
+    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a kvCache of f16 or f8_e4m3 where the backend has them.",
   );
 }
