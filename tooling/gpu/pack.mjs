@@ -1,7 +1,8 @@
 /**
  * Packs what a machine with a GPU and nothing else needs into tooling/gpu/pack: a Node binary (stripped, xz), the checks
  * and benchmarks in one file, koffi's binary, the kernels, the lab that times them beside torch, and `run.sh`, the one command there. The goldens and the
- * embedded model are taken from the repository when the pack lies in one; `--with-data` copies them in, too.
+ * embedded model are taken from the repository when the pack lies in one; `--with-data` copies them in, too. `--without-lab`
+ * leaves the lab as it was packed before, which saves compiling its kernels.
  */
 import { spawnSync } from "node:child_process";
 import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, realpathSync, rmSync, statSync } from "node:fs";
@@ -21,7 +22,7 @@ mkdirSync(join(pack, "data"), { recursive: true });
 await bundle();
 packKoffi();
 for (const file of readdirSync(join(cuda, "data"))) copyFileSync(join(cuda, "data", file), join(pack, "data", file));
-packLab();
+if (!process.argv.includes("--without-lab")) packLab();
 packNode();
 copyFileSync(join(here, "run.sh"), join(pack, "run.sh"));
 if (process.argv.includes("--with-data")) {
@@ -31,7 +32,7 @@ if (process.argv.includes("--with-data")) {
   const used = (path) => !path.endsWith("model-short.safetensors");
   cpSync(join(root, "packages/tiny-model/data"), join(pack, "data"), { recursive: true, filter: used });
 }
-console.log(`tooling/gpu/pack: ${(size(pack) / 2 ** 20).toFixed(1)} MiB. There: sh tooling/gpu/pack/run.sh [check] [model] [unions] [bench] [lab] [sanitize]`);
+console.log(`tooling/gpu/pack: ${(size(pack) / 2 ** 20).toFixed(1)} MiB. There: sh tooling/gpu/pack/run.sh [check] [model] [unions] [bench] [lab] [e2e] [sanitize]`);
 
 async function bundle() {
   await build({

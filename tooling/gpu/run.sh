@@ -1,6 +1,6 @@
 #!/bin/sh
 # On the machine with the GPU: unpacks Node, finds the data, runs checks and benchmarks, writes verified.json.
-# Arguments: any of check, model, unions, bench, lab (needs torch), sanitize (needs compute-sanitizer); all without. OUT names the folder for the record.
+# Arguments: any of check, model, unions, bench, lab (needs torch), e2e (with torch beside it where there is one), sanitize (needs compute-sanitizer); all without. OUT names the folder for the record.
 set -e
 pack=$(cd "$(dirname "$0")" && pwd)
 work=${TMPDIR:-/tmp}/infllm-gpu

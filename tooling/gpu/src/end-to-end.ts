@@ -1,15 +1,24 @@
 /**
- * Whole models through `loadModel` and `generate`: MiniCPM4-8B's shape with made-up weights, prefill and decode, dense and
- * sparse. A long prompt is read once; shorter ones then take their beginning from its cache.
+ * Whole models through `loadModel` and `generate`, beside the same layers in torch: MiniCPM4-8B's shape with made-up weights,
+ * prefill and decode, dense and sparse. A long prompt is read once; shorter ones then take their beginning from its cache.
  */
-import { cudaBackend } from "@infllm/backend-cuda";
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { cudaBackend, probeCuda } from "@infllm/backend-cuda";
 import { loadModel } from "@infllm/model";
-import type { GenerateStats, Model } from "@infllm/model";
+import type { CacheDType } from "@infllm/tensor";
+import type { GenerateOptions, GenerateStats, Model, OpTime } from "@infllm/model";
 import { random } from "@infllm/tensor";
 import { syntheticModel } from "../../../apps/bench/src/e2e/synthetic-model.ts";
 import { shapeNamed } from "../../../apps/bench/src/shapes.ts";
+import { figuresTable } from "./end-to-end-table.ts";
+import type { Row } from "./end-to-end-table.ts";
 
-type Attention = "sparse" | "dense";
+export type Attention = "sparse" | "dense";
 
 export interface Prefill {
   readonly attention: Attention;
@@ -22,54 +31,149 @@ export interface Decode {
   readonly attention: Attention;
   /** Tokens in the cache when the first is generated. */
   readonly cached: number;
+  /** Median of the tokens after the first. */
   readonly milliseconds: number;
+  readonly p90: number;
 }
 
-const DECODED = 64;
+export interface TimeShares {
+  readonly attention: Attention;
+  readonly tokens: number;
+  readonly stage: "prefill" | "decode";
+  readonly ops: readonly { readonly op: string; readonly kind: string; readonly calls: number; readonly milliseconds: number; readonly share: number }[];
+}
+
+export interface ModelFigures {
+  readonly name: string;
+  readonly weights: "bf16" | "q4_g128";
+  readonly kvCache: string;
+  readonly contextLength: number;
+  readonly loadSeconds: number;
+  readonly bytes: { readonly weights: number; readonly kvCache: number; readonly compressedKeys: number; readonly activations: number; readonly used: number };
+  readonly prefill: readonly Prefill[];
+  readonly decode: readonly Decode[];
+  readonly shares: readonly TimeShares[];
+  readonly allocationsLeft: number;
+}
+
+export interface TorchLoop {
+  readonly prefill: readonly { readonly tokens: number; readonly seconds: number }[];
+}
+
+interface Plan {
+  readonly name: string;
+  readonly bits: 16 | 4;
+  readonly kvCache?: CacheDType;
+  /** Prompts to read, dense and sparse. */
+  readonly prefill: readonly number[];
+  /** Lengths at which tokens are generated, dense and sparse; the longest prompt is read sparsely. */
+  readonly decode: readonly number[];
+  /** Lengths whose time is told op by op. */
+  readonly shares: readonly number[];
+}
+
+const K = 1024;
+const plans: Readonly<Record<string, Plan>> = {
+  bf16: { name: "bf16", bits: 16, prefill: [128 * K, 32 * K], decode: [8 * K, 128 * K], shares: [32 * K, 128 * K] },
+  w4: { name: "w4", bits: 4, prefill: [32 * K, 128 * K], decode: [8 * K, 32 * K, 128 * K, 256 * K, 512 * K], shares: [32 * K, 128 * K] },
+  "w4-f8": { name: "w4-f8", bits: 4, kvCache: "f8_e4m3", prefill: [32 * K], decode: [32 * K, 128 * K], shares: [] },
+};
+
+const SHAPE = "minicpm4-8b";
+const DECODED = 48;
 /** Ids of a prompt stay below this, so that the embedded model's tokenizer knows them. */
 const IDS = 4096;
 
 export async function endToEnd(): Promise<{ report: unknown; ok: boolean }> {
-  const shape = shapeNamed(process.env["SHAPE"] ?? "minicpm4-8b");
-  const layers = Number(process.env["LAYERS"] ?? shape.layers);
-  const lengths = (process.env["LENGTHS"] ?? "131072,32768,8192").split(",").map(Number).sort((a, b) => b - a);
-  const [longest = 0] = lengths;
-  const context = longest + DECODED + 8;
-  const backend = await cudaBackend();
-  const started = performance.now();
-  const model = await loadModel(syntheticModel(shape, context, layers), { backend, contextLength: context });
-  const loadSeconds = (performance.now() - started) / 1000;
-  console.log(`loaded in ${loadSeconds.toFixed(1)} s`, JSON.stringify(model.description.memoryAt(context, backend)), JSON.stringify(backend.memory()));
-  const ids = promptOf(longest);
-  const prefill: Prefill[] = [];
-  const decode: Decode[] = [];
-  await run(model, ids.slice(0, 8192), "sparse", 2);
-  for (const length of lengths) {
-    for (const attention of ["dense", "sparse"] as const) {
-      const { prefillSeconds: seconds } = await run(model, ids.slice(0, length), attention, 1);
-      prefill.push({ attention, tokens: length, seconds, tokensPerSecond: length / seconds });
-      console.log(JSON.stringify(prefill.at(-1)));
-    }
+  const asked = (process.env["MODELS"] ?? "torch,bf16,w4,w4-f8").split(",");
+  const torch = asked.includes("torch") ? await torchLoop() : undefined;
+  const models: ModelFigures[] = [];
+  for (const name of asked) {
+    const plan = plans[name];
+    if (plan !== undefined) models.push(await measure(plan));
   }
-  const session = model.createSession();
-  await run(session, ids, "sparse", 1);
-  for (const length of lengths) {
-    for (const attention of ["sparse", "dense"] as const) {
-      const stats = await run(session, ids.slice(0, length), attention, DECODED);
-      decode.push({ attention, cached: length, milliseconds: (1000 * stats.decodeSeconds) / (stats.generatedTokens - 1) });
-      console.log(JSON.stringify(decode.at(-1)));
-    }
-  }
-  await model.close();
-  const left = backend.allocations();
-  await backend.close();
-  return { report: { shape: shape.name, layers, weights: "bf16", loadSeconds, prefill, decode, left }, ok: true };
+  const [device] = (await probeCuda()).devices;
+  const table: Row[] = figuresTable(models, torch, device?.name);
+  for (const row of table) console.log(JSON.stringify(row));
+  const ok = models.every(({ allocationsLeft }) => allocationsLeft === 0);
+  return { report: { shape: SHAPE, sequences: 1, decodedTokens: DECODED, table, torch, models }, ok };
 }
 
-async function run(model: Pick<Model, "generate">, ids: readonly number[], attention: Attention, maxTokens: number): Promise<GenerateStats> {
+async function measure({ name, bits, kvCache, ...plan }: Plan): Promise<ModelFigures> {
+  const limit = Number(process.env["MOST_TOKENS"] ?? Infinity);
+  const lengths = { prefill: plan.prefill.filter((n) => n <= limit), decode: plan.decode.filter((n) => n <= limit), shares: plan.shares.filter((n) => n <= limit) };
+  const longest = Math.max(...lengths.prefill, ...lengths.decode);
+  const contextLength = longest + DECODED + 8;
+  const backend = await cudaBackend();
+  const started = performance.now();
+  const model = await loadModel(syntheticModel(shapeNamed(SHAPE), contextLength, { bits }), {
+    backend,
+    contextLength,
+    ...(kvCache === undefined ? {} : { kvCache }),
+  });
+  const loadSeconds = (performance.now() - started) / 1000;
+  const planned = model.description.memoryAt(contextLength, backend, kvCache === undefined ? {} : { kvCache });
+  const bytes = { ...planned, used: backend.memory().used };
+  console.log(`${name}: loaded in ${loadSeconds.toFixed(1)} s`, JSON.stringify(bytes));
+  const ids = promptOf(longest);
+  for (const attention of ["dense", "sparse"] as const) await run(model, ids.slice(0, 8 * K), { attention, maxTokens: 8 });
+  const prefill = await prefillTimes(model, ids, lengths.prefill);
+  const decode = await decodeTimes(model, ids, lengths.decode);
+  const shares = await timeShares(model, ids, lengths.shares);
+  await model.close();
+  const allocationsLeft = backend.allocations() - 1; // the counters of kernels live as long as the backend
+  await backend.close();
+  return { name, weights: bits === 16 ? "bf16" : "q4_g128", kvCache: kvCache ?? "bf16", contextLength, loadSeconds, bytes, prefill, decode, shares, allocationsLeft };
+}
+
+async function prefillTimes(model: Model, ids: readonly number[], lengths: readonly number[]): Promise<Prefill[]> {
+  const times: Prefill[] = [];
+  for (const tokens of lengths) {
+    for (const attention of ["sparse", "dense"] as const) {
+      const { prefillSeconds: seconds } = await run(model, ids.slice(0, tokens), { attention, maxTokens: 1 });
+      times.push({ attention, tokens, seconds, tokensPerSecond: tokens / seconds });
+      console.log(JSON.stringify(times.at(-1)));
+    }
+  }
+  return times;
+}
+
+async function decodeTimes(model: Model, ids: readonly number[], lengths: readonly number[]): Promise<Decode[]> {
+  const session = model.createSession();
+  const times: Decode[] = [];
+  for (const cached of [...lengths].sort((a, b) => b - a)) {
+    for (const attention of ["sparse", "dense"] as const) {
+      const { tokenSeconds, prefillSeconds } = await run(session, ids.slice(0, cached), { attention, maxTokens: DECODED });
+      const { p50 = NaN, p90 = NaN } = tokenSeconds ?? {};
+      times.push({ attention, cached, milliseconds: 1000 * p50, p90: 1000 * p90 });
+      console.log(JSON.stringify({ ...times.at(-1), prefillSeconds }));
+    }
+  }
+  return times;
+}
+
+async function timeShares(model: Model, ids: readonly number[], lengths: readonly number[]): Promise<TimeShares[]> {
+  const shares: TimeShares[] = [];
+  for (const tokens of lengths) {
+    for (const attention of ["sparse", "dense"] as const) {
+      const { profile } = await run(model, ids.slice(0, tokens), { attention, maxTokens: 2, profile: true });
+      for (const stage of ["prefill", "decode"] as const) {
+        shares.push({ attention, tokens, stage, ops: sharesOf(profile?.[stage] ?? []) });
+        console.log(JSON.stringify(shares.at(-1)));
+      }
+    }
+  }
+  return shares;
+}
+
+function sharesOf(ops: readonly OpTime[]): TimeShares["ops"] {
+  const all = ops.reduce((sum, { seconds }) => sum + seconds, 0);
+  return ops.map(({ op, kind, calls, seconds }) => ({ op, kind, calls, milliseconds: 1000 * seconds, share: seconds / all }));
+}
+
+async function run(model: Pick<Model, "generate">, ids: readonly number[], options: GenerateOptions): Promise<GenerateStats> {
   let stats: GenerateStats | undefined;
-  const pieces = model.generate(ids, { attention, maxTokens, ignoreEos: true, seed: 1, onFinish: (given) => void (stats = given) });
-  for await (const piece of pieces) void piece;
+  for await (const piece of model.generate(ids, { ...options, ignoreEos: true, seed: 1, onFinish: (given) => void (stats = given) })) void piece;
   if (stats === undefined) throw new Error("The generation did not finish.");
   return stats;
 }
@@ -77,4 +181,17 @@ async function run(model: Pick<Model, "generate">, ids: readonly number[], atten
 function promptOf(length: number): number[] {
   const source = random(11);
   return Array.from({ length }, () => Math.floor(source.uniform() * IDS));
+}
+
+/** packages/backend-cuda/bench/layer_loop.py in a process of its own; undefined without it. */
+async function torchLoop(): Promise<TorchLoop | undefined> {
+  const script = fileURLToPath(new URL("../bench/layer_loop.py", import.meta.url));
+  if (!existsSync(script)) return undefined;
+  const file = join(tmpdir(), "infllm-layer-loop.json");
+  const code = await new Promise((resolve, reject) => {
+    const child = spawn("python3", [script, file, String(32 * K), String(128 * K)], { stdio: "inherit" });
+    child.on("error", reject);
+    child.on("exit", resolve);
+  });
+  return code === 0 ? (JSON.parse(await readFile(file, "utf8")) as TorchLoop) : undefined;
 }

@@ -109,7 +109,7 @@ function sourceOf({ model, shape, layers }: E2eOptions, contextLength: number): 
   }
   const named = shapeNamed(shape);
   const kept = layers ?? named.layers;
-  return { files: syntheticModel(named, contextLength, kept), model: { kind: "synthetic", shape, layers: kept } };
+  return { files: syntheticModel(named, contextLength, { layers: kept }), model: { kind: "synthetic", shape, layers: kept } };
 }
 
 async function asGguf(source: string | ModelFiles, weights: E2eOptions["weights"], folder: string): Promise<string> {

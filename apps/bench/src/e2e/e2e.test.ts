@@ -28,7 +28,7 @@ async function folder(): Promise<string> {
 describe("a synthetic model", () => {
   it("has the stated shape, and weights that keep activations in range", async () => {
     const backend = referenceBackend();
-    const model = await loadModel(syntheticModel(tiny, 512, 2), { backend, contextLength: 64 });
+    const model = await loadModel(syntheticModel(tiny, 512, { layers: 2 }), { backend, contextLength: 64 });
     expect(model.description).toMatchObject({ layers: 2, hidden: 32, heads: 4, kvHeads: 2, vocabulary: 4100, tiedEmbeddings: true });
     const { logProbs } = await model.score(timedPrompt(20, 4100, 1));
     expect([...logProbs.subarray(0, 19)].every((value) => value < 0 && value > -30)).toBe(true);

@@ -15,7 +15,7 @@ export async function timeInfllm(spec: E2eSpec, onProgress: (label: string, done
   try {
     const contextLength = length + decodeTokens + 1;
     const { model: from } = spec;
-    const source = from.kind === "source" ? from.source : syntheticModel(shapeNamed(from.shape), contextLength, from.layers);
+    const source = from.kind === "source" ? from.source : syntheticModel(shapeNamed(from.shape), contextLength, from.layers === undefined ? {} : { layers: from.layers });
     const model = await loadModel(source, { backend, contextLength });
     try {
       const { vocabulary } = model.config;

@@ -75,10 +75,14 @@ function projectQkv(network: Network, layer: LayerWeights, pass: Pass, addDelta:
   linear(network, layer.qkv, activations.normed, activations.qkv, rows);
   const { q, k } = heads(network, rows);
   const shared = { headDim: config.headDim, positions: pass.positions, frequencies, amplitude };
-  const norm = (weight: DeviceTensor | undefined) =>
-    weight === undefined ? {} : { norm: { weight, epsilon: config.normEpsilon } };
-  backend.neural.rotate({ x: q, heads: config.heads, ...shared, ...norm(layer.headNorm?.q) });
-  backend.neural.rotate({ x: k, heads: config.kvHeads, ...shared, ...norm(layer.headNorm?.k) });
+  if (layer.headNorm === undefined) {
+    const both = activations.qkv.view({ rows: [0, rows], columns: [0, (config.heads + config.kvHeads) * config.headDim] });
+    backend.neural.rotate({ x: both, heads: config.heads + config.kvHeads, ...shared });
+    return;
+  }
+  const norm = (weight: DeviceTensor) => ({ norm: { weight, epsilon: config.normEpsilon } });
+  backend.neural.rotate({ x: q, heads: config.heads, ...shared, ...norm(layer.headNorm.q) });
+  backend.neural.rotate({ x: k, heads: config.kvHeads, ...shared, ...norm(layer.headNorm.k) });
 }
 
 function attend(network: Network, layer: LayerWeights, index: number, pass: Pass): void {
