@@ -28,7 +28,7 @@ export const kind = { f32: 0, f16: 1, bf16: 2, q8_0: 3, q4_0: 4, q4_1: 5, q4_k: 
 >;
 
 /** How they name the type of cached keys and values. */
-export const cacheKind = { f32: kind.f32, f16: kind.f16, bf16: kind.bf16, f8_e4m3: 16 } as const satisfies Record<CacheDType, number>;
+export const cacheKind = { f32: kind.f32, f16: kind.f16, bf16: kind.bf16, q8: 16 } as const satisfies Record<CacheDType, number>;
 
 /** Columns of a weight that `linear` widens at once, and panels of such slabs (`kernels/linear.ts`). */
 export const K_SLAB = 512;

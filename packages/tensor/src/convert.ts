@@ -1,15 +1,14 @@
 /** Stored bytes to f32 numbers and back, for every dtype. Bytes are little-endian, as is every platform of ours. */
 import { isQuantized } from "./dtype.ts";
-import type { CacheDType, DType } from "./dtype.ts";
+import type { DType, FloatDType } from "./dtype.ts";
 import { ShapeError, UnsupportedError } from "./errors.ts";
-import { decodeF8E4m3, encodeF8E4m3 } from "./float8.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "./half.ts";
 import { dequantize, quantize } from "./quantize.ts";
 import type { QuantizableDType } from "./quantize.ts";
 import { rowBytes } from "./shape.ts";
 
 /** What `fromF32` can write. */
-export type EncodableDType = CacheDType | QuantizableDType;
+export type EncodableDType = FloatDType | QuantizableDType;
 
 /** A copy of the bytes at offset 0 of a buffer of their own, so that wider typed arrays can view it. */
 function aligned(bytes: Uint8Array): ArrayBuffer {
@@ -42,8 +41,6 @@ export function toF32(dtype: DType, bytes: Uint8Array, elements: number): Float3
       return decodeF16(words16(bytes));
     case "bf16":
       return decodeBf16(words16(bytes));
-    case "f8_e4m3":
-      return decodeF8E4m3(bytes);
     case "i32":
       return Float32Array.from(new Int32Array(aligned(bytes)));
     case "u32":
@@ -66,8 +63,6 @@ export function fromF32(dtype: DType, values: Float32Array): Uint8Array {
       return new Uint8Array(encodeF16(values).buffer);
     case "bf16":
       return new Uint8Array(encodeBf16(values).buffer);
-    case "f8_e4m3":
-      return encodeF8E4m3(values);
     case "q8_0":
     case "q4_0":
     case "q4_1":
@@ -75,7 +70,7 @@ export function fromF32(dtype: DType, values: Float32Array): Uint8Array {
       return quantize(dtype, values);
     default:
       throw new UnsupportedError(
-        `fromF32 cannot write ${dtype}; it can write f32, f16, bf16, f8_e4m3, q8_0, q4_0 and q4_1.`,
+        `fromF32 cannot write ${dtype}; it can write f32, f16, bf16, q8_0, q4_0 and q4_1.`,
       );
   }
 }

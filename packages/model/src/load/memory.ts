@@ -1,7 +1,7 @@
 import { KvCache } from "@infllm/attention";
-import { compressedDType } from "@infllm/block-selection";
+import { cachedRowBytes, compressedDType } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
-import { ConfigError, OutOfMemoryError, byteLength, cacheDTypes } from "@infllm/tensor";
+import { ConfigError, OutOfMemoryError, cacheDTypes } from "@infllm/tensor";
 import type { Backend, CacheDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import { activationBytes } from "../forward/activations.ts";
@@ -54,9 +54,9 @@ export function memoryAnywhere(config: ModelConfig, weights: number, options: Ca
     throw new ConfigError(`kvCache is ${JSON.stringify(dtype)}; it must be one of ${cacheDTypes.join(", ")}.`);
   }
   const compressedRows = sparse === undefined ? 0 : Math.ceil((contextLength * 1.25) / sparse.kernelStride);
-  const width = config.kvHeads * config.headDim;
-  const kvCache =
-    config.layers * (byteLength(dtype, 2 * contextLength * width) + byteLength(compressedDType(dtype, "f16"), compressedRows * width));
+  const { layers, kvHeads, headDim } = config;
+  const rows = 2 * contextLength * cachedRowBytes(dtype, headDim) + compressedRows * cachedRowBytes(compressedDType(dtype, "f16"), headDim);
+  const kvCache = layers * kvHeads * rows;
   const activations = activationBytes(config, "f32", { rows: Math.min(512, contextLength), logitRows: 1, sparse });
   return { weights, kvCache, activations, total: weights + kvCache + activations };
 }
@@ -69,6 +69,6 @@ export function requireMemory(backend: Backend, memory: ModelMemory, contextLeng
     `A model with a context of ${contextLength} tokens (weights, KV cache, buffers)`,
     memory.total,
     available,
-    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a kvCache of f16 or f8_e4m3 where the backend has them.",
+    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a kvCache of f16 or q8 where the backend has them.",
   );
 }
