@@ -237,13 +237,13 @@ describe("infllm inspect", () => {
       const { stdout } = await infllm(["inspect", "embedded", "--context", "8192", "--json", ...args]);
       return JSON.parse(stdout).memory[0].memory.kvCache;
     };
-    expect(await bytes("--kv-cache", "f8_e4m3")).toBe((await bytes()) - 8 * 64 * 8192 * 2);
-    expect(await bytes("--kv-cache", "f8_e4m3", "--backend", "cpu")).toBeLessThan(0.57 * (await bytes("--kv-cache", "f16", "--backend", "cpu")));
+    expect(await bytes("--kv-cache", "q8")).toBe((await bytes()) - 8 * 8192 * 2 * (128 - 66));
+    expect(await bytes("--kv-cache", "q8", "--backend", "cpu")).toBeLessThan(0.6 * (await bytes("--kv-cache", "f16", "--backend", "cpu")));
   });
 
   it.each([
     ["/nowhere/model", [], 1, "/nowhere/model"],
-    ["embedded", ["--kv-cache", "int8"], 2, "f32, f16, bf16, f8_e4m3"],
+    ["embedded", ["--kv-cache", "int8"], 2, "f32, f16, bf16, q8"],
     ["embedded", ["--context", "0"], 2, "whole number"],
     ["embedded", ["--backend", "gpu"], 2, "cpu, cuda, webgpu, reference, auto"],
   ])("refuses %s %j", async (model, args, exitCode, message) => {

@@ -35,8 +35,8 @@ describe("KvCache", () => {
   });
 
   test("says which types a backend offers", () => {
-    expect(() => KvCache.allocate(fakeBackend(), { ...spec, dtype: "f8_e4m3" })).toThrow(
-      "a cache of f8_e4m3 cannot be had on this backend; it offers f16, f32. Choose one of them",
+    expect(() => KvCache.allocate(fakeBackend(), { ...spec, dtype: "q8" })).toThrow(
+      "a cache of q8 cannot be had on this backend; it offers f16, f32. Choose one of them",
     );
   });
 

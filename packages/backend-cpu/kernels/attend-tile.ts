@@ -5,7 +5,8 @@
  * Scratch of a tile, f32: Q [R][d] (times scale·log2 e), S [R][keys8], O [R][d8], m [R], l [R], then for narrower
  * caches one widened K and V page. keys8 and d8 are blockSize and d rounded up to 8.
  */
-import { elementShift, F32, widen } from "./half";
+import { F32, widen } from "./half";
+import { Q8, scalesAt, widenKeys, widenValues } from "./q8-rows";
 import { clear, exp2, exp2Scalar, madd, max4, sum4 } from "./vector";
 import { matmul } from "./matmul";
 
@@ -36,6 +37,7 @@ export class AttendArgs {
   indices: u32;
   capacity: i32;
   budget: i32;
+  scales: u32;
 }
 
 @unmanaged
@@ -148,14 +150,20 @@ export function attendPage(state: TileState, args: AttendArgs, page: i32, kvHead
   const d8 = roundUp8(d), keys8 = roundUp8(blockSize);
   const keys = min(blockSize, first + (rows - 1) / heads);
   if (keys <= 0) return;
-  const shift = elementShift(args.kind);
+  const shift = args.kind == F32 ? 2 : args.kind == Q8 ? 0 : 1;
   const slot = <usize>(page * args.kvHeads + kvHead);
   let k = <usize>args.k + ((slot * (<usize>keys8 * d)) << shift);
   let v = <usize>args.v + ((slot * (<usize>blockSize * d8)) << shift);
-  if (args.kind != F32) {
+  if (args.kind == Q8) {
+    const scales = scalesAt(args.scales, slot, keys8);
+    widenKeys(k, scales, state.wideK, roundUp8(keys) >> 3, d);
+    widenValues(v, scales + (<usize>keys8 << 2), state.wideV, d8 >> 3, blockSize, keys);
+    k = state.wideK;
+    v = state.wideV;
+  } else if (args.kind != F32) {
     widen(args.kind, k, state.wideK, roundUp8(keys) * d);
     for (let i: usize = 0; i < <usize>d8 * blockSize; i += <usize>blockSize << 3) {
-      widen(args.kind, v + (i << shift), state.wideV + (i << 2), keys << 3);
+      widen(args.kind, v + (i << 1), state.wideV + (i << 2), keys << 3);
     }
     k = state.wideK;
     v = state.wideV;

@@ -3,6 +3,7 @@
  * divided by the window's size, stored as [slot][d] f32 in the page of the block the window ends in.
  */
 import { loadScalar } from "./half";
+import { Q8, scalesAt } from "./q8-rows";
 import { tileAt } from "./attend-tile";
 import { Level, windowAt } from "./windows";
 
@@ -20,6 +21,7 @@ class CompressArgs {
   slots: i32;
   size: i32;
   stride: i32;
+  scales: u32;
 }
 
 /** Task: (tile, KV head). Scratch: the level. */
@@ -46,6 +48,14 @@ export function compressKeys(at: usize, task: i32, scratch: usize): void {
       const block = position / blockSize, slot = <usize>(position - block * blockSize);
       const page = <usize>(load<i32>(level.pages + (<usize>block << 2)) * args.kvHeads + kvHead);
       const key = page * keyPage + (slot >> 3) * d * 8 + (slot & 7);
+      if (args.kind == Q8) {
+        const scale = load<f32>(scalesAt(args.scales, page, (blockSize + 7) & ~7) + (slot << 2));
+        for (let i: usize = 0; i < <usize>d; i++) {
+          const sum = mean + (i << 2), element = <f32>load<i8>(<usize>args.keys + key + (i << 3)) * scale;
+          store<f32>(sum, load<f32>(sum) + element);
+        }
+        continue;
+      }
       for (let i: usize = 0; i < <usize>d; i++) {
         const sum = mean + (i << 2);
         store<f32>(sum, load<f32>(sum) + loadScalar(args.kind, args.keys, key + (i << 3)));

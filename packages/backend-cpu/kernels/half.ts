@@ -1,15 +1,8 @@
-/** f16, bf16 and f8_e4m3 to f32 and back. Element kinds as in `src/abi.ts`: 0 f32, 1 f16, 2 bf16, 16 f8_e4m3. */
+/** f16 and bf16 to f32 and back. Element kinds as in `src/abi.ts`: 0 f32, 1 f16, 2 bf16. */
 
 export const F32: i32 = 0;
 export const F16: i32 = 1;
 export const BF16: i32 = 2;
-export const F8: i32 = 16;
-
-/** Bytes of an element are 1 shifted by this. */
-// @ts-ignore: decorator
-@inline export function elementShift(kind: i32): i32 {
-  return kind == F32 ? 2 : kind == F8 ? 0 : 1;
-}
 
 /** Four bf16, each in the low half of a lane, to f32. */
 // @ts-ignore: decorator
@@ -29,25 +22,12 @@ export const F8: i32 = 16;
   return v128.or(f32x4.mul(fields, f32x4.splat(5.192296858534828e33)), special);
 }
 
-/**
- * Four f8_e4m3, each in the low byte of a lane (the rest filled with its sign), to f32, as `f16x4` does it; what was NaN
- * gets the full exponent.
- */
-// @ts-ignore: decorator
-@inline export function f8x4(bits: v128): v128 {
-  const fields = v128.and(i32x4.shl(bits, 20), i32x4.splat(0x87f00000));
-  const largest = i32x4.splat(0x07f00000);
-  const special = v128.and(i32x4.eq(v128.and(fields, largest), largest), i32x4.splat(0x7f800000));
-  return v128.or(f32x4.mul(fields, f32x4.splat(1.329227995784916e36)), special);
-}
-
 export function f16Scalar(bits: u32): f32 {
   return f32x4.extract_lane(f16x4(i32x4.splat(<i32>(<i16>bits))), 0);
 }
 
 export function loadScalar(kind: i32, base: usize, index: usize): f32 {
   if (kind == F32) return load<f32>(base + (index << 2));
-  if (kind == F8) return f32x4.extract_lane(f8x4(i32x4.splat(<i32>load<i8>(base + index))), 0);
   const bits = <u32>load<u16>(base + (index << 1));
   if (kind == BF16) return reinterpret<f32>(bits << 16);
   return f16Scalar(bits);
@@ -61,7 +41,7 @@ function toBf16(x: f32): u16 {
 }
 
 /** Round to nearest even, to infinity above 65519, through subnormals; NaN stays NaN. */
-function toF16(x: f32): u16 {
+export function toF16(x: f32): u16 {
   const bits = reinterpret<u32>(x);
   const sign = (bits >> 16) & 0x8000;
   const magnitude = bits & 0x7fffffff;
@@ -75,28 +55,12 @@ function toF16(x: f32): u16 {
   return <u16>(sign | ((magnitude - 0x38000000 + 0xfff + ((magnitude >> 13) & 1)) >> 13));
 }
 
-/** Round to nearest even, through subnormals; 448 for what is larger, infinity included; NaN stays NaN. */
-function toF8(x: f32): u8 {
-  const bits = reinterpret<u32>(x);
-  const sign = (bits >> 24) & 0x80;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return <u8>(sign | 0x7f);
-  if (magnitude >= 0x43e00000) return <u8>(sign | 0x7e);
-  if (magnitude < 0x3c800000) {
-    // Adding 2^14 shifts a subnormal's bits into the low mantissa, rounded by the addition itself.
-    const shifted = reinterpret<u32>(reinterpret<f32>(magnitude) + <f32>16384) - 0x46800000;
-    return <u8>(sign | shifted);
-  }
-  return <u8>(sign | ((magnitude - 0x3c000000 + 0x7ffff + ((magnitude >> 20) & 1)) >> 20));
-}
-
 export function storeScalar(kind: i32, base: usize, index: usize, x: f32): void {
   if (kind == F32) store<f32>(base + (index << 2), x);
-  else if (kind == F8) store<u8>(base + index, toF8(x));
   else store<u16>(base + (index << 1), kind == BF16 ? toBf16(x) : toF16(x));
 }
 
-/** `count` halves or f8_e4m3, a multiple of 8, to f32. */
+/** `count` halves, a multiple of 8, to f32. */
 export function widen(kind: i32, from: usize, to: usize, count: i32): void {
   const end = to + (<usize>count << 2);
   if (kind == BF16) {
@@ -105,14 +69,6 @@ export function widen(kind: i32, from: usize, to: usize, count: i32): void {
       v128.store(to, bf16x4(i32x4.extend_low_i16x8_u(raw)));
       v128.store(to, bf16x4(i32x4.extend_high_i16x8_u(raw)), 16);
       from += 16;
-      to += 32;
-    }
-  } else if (kind == F8) {
-    while (to < end) {
-      const raw = v128.load8x8_s(from);
-      v128.store(to, f8x4(i32x4.extend_low_i16x8_s(raw)));
-      v128.store(to, f8x4(i32x4.extend_high_i16x8_s(raw)), 16);
-      from += 8;
       to += 32;
     }
   } else {

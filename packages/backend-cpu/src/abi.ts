@@ -36,7 +36,7 @@ export const kind = {
 } as const satisfies Record<WeightDType, number>;
 
 /** How they name the type of cached keys and values. */
-export const cacheKind = { f32: kind.f32, f16: kind.f16, bf16: kind.bf16, f8_e4m3: 16 } as const satisfies Record<CacheDType, number>;
+export const cacheKind = { f32: kind.f32, f16: kind.f16, bf16: kind.bf16, q8: 16 } as const satisfies Record<CacheDType, number>;
 
 /** Columns of a weight that `linear` widens at once, and panels of such slabs (`kernels/linear.ts`). */
 export const K_SLAB = 512;

@@ -157,7 +157,7 @@ function capabilitiesOf(instructions: Instructions, threads: number, limitations
     ops: ["neural", "selection", "attention"],
     activation: "f32",
     weights: ["bf16", "f16", "f32", ...dtypes.filter(isQuantized)],
-    kvCache: ["f32", "bf16", "f16", "f8_e4m3"],
+    kvCache: ["f32", "bf16", "f16", "q8"],
     headDim: headDims,
     prefillRows: 512,
     description: `WebAssembly ${name}, ${threads} ${threads === 1 ? "thread" : "threads"}`,

@@ -23,7 +23,7 @@ extern "C" int lab_select_general(const Problem* p) {
 
 extern "C" int lab_attend_general(const Problem* p, int sparse) {
   GeneralAttendArgs a = {batch_of(p), p->scale * kLog2e, p->heads, p->kv_heads, p->dim, kBlock, p->rows, p->budget, p->capacity,
-                         sparse ? p->indices : nullptr, p->q, p->keys, p->values, p->out};
+                         sparse ? p->indices : nullptr, p->q, p->keys, p->values, nullptr, p->out};
   if (p->half)
     attend_general_f16<<<dim3(p->rows, p->heads), 32, 4 * p->dim, p->stream>>>(a);
   else

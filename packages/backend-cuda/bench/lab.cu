@@ -75,10 +75,10 @@ static int multiprocessors() {
 extern "C" int lab_compress(const Problem* p) {
   dim3 grid(p->max_query / kFineStride + 1, p->kv_heads, p->sequences);
   if (p->half)
-    compress_keys_f16<<<grid, p->dim / 2, 0, p->stream>>>((const f16*)p->keys, (f16*)p->fine, (f16*)p->coarse, batch_of(p),
+    compress_keys_f16<<<grid, p->dim / 2, 0, p->stream>>>((const f16*)p->keys, nullptr, (f16*)p->fine, (f16*)p->coarse, batch_of(p),
                                                           kBlock, kFineStride, 2);
   else
-    compress_keys_bf16<<<grid, p->dim / 2, 0, p->stream>>>((const bf16*)p->keys, (bf16*)p->fine, (bf16*)p->coarse,
+    compress_keys_bf16<<<grid, p->dim / 2, 0, p->stream>>>((const bf16*)p->keys, nullptr, (bf16*)p->fine, (bf16*)p->coarse,
                                                            batch_of(p), kBlock, kFineStride, 2);
   CHECK(cudaGetLastError());
   return 0;
@@ -276,7 +276,7 @@ extern "C" int lab_decode_select(const Problem* p, int parts) {
 // parts: 1 attend, 2 combine, 4 both in one launch.
 extern "C" int lab_decode_attend(const Problem* p, int sparse, int parts) {
   DecodeAttendArgs a = {batch_of(p), p->scale * kLog2e, p->heads, p->kv_heads, p->budget, p->capacity, p->attend_splits,
-                        sparse ? p->indices : nullptr, p->q, p->keys, p->values, p->attend_weights, p->attend_parts, p->out};
+                        sparse ? p->indices : nullptr, p->q, p->keys, p->values, nullptr, p->attend_weights, p->attend_parts, p->out};
   const dim3 attend(p->attend_splits, p->kv_heads, p->rows), combine(p->heads, p->rows);
 #define DECODE_ATTEND_WITH(T, H, D)                                                                  \
   IF_DECODE(H, D) {                                                                                  \

@@ -19,15 +19,15 @@ struct RowPlace {
   }
 };
 
-// `width` vectors a head; `convert` makes a stored one of one of k or v.
-template <typename V, typename Stored, typename Convert>
-__device__ __forceinline__ void copy_heads(const V* k, const V* v, Stored* keys, Stored* values, const RowPlace& place,
-                                           int heads, int block_size, int width, Convert convert) {
+// `width` vectors a head.
+template <typename V>
+__device__ __forceinline__ void copy_heads(const V* k, const V* v, V* keys, V* values, const RowPlace& place, int heads,
+                                           int block_size, int width) {
   for (int i = threadIdx.x; i < heads * width; i += blockDim.x) {
     const int head = i / width, at = i % width;
     const int64_t to = ((place.page * heads + head) * block_size + place.slot) * width + at;
-    keys[to] = convert(k[i]);
-    values[to] = convert(v[i]);
+    keys[to] = k[i];
+    values[to] = v[i];
   }
 }
 
@@ -43,45 +43,43 @@ extern "C" __global__ void append_kv(const uint16_t* k, const uint16_t* v, int64
   const RowPlace place(batch, row, block_size);
   if (place.page < 0) return;
   const uint16_t *from_k = k + row * k_stride, *from_v = v + row * v_stride;
-  auto same = [](auto x) { return x; };
   if (vectors)
     copy_heads(reinterpret_cast<const uint4*>(from_k), reinterpret_cast<const uint4*>(from_v),
-               reinterpret_cast<uint4*>(keys), reinterpret_cast<uint4*>(values), place, heads, block_size, head_dim / 8,
-               same);
+               reinterpret_cast<uint4*>(keys), reinterpret_cast<uint4*>(values), place, heads, block_size, head_dim / 8);
   else
-    copy_heads(from_k, from_v, keys, values, place, heads, block_size, head_dim, same);
+    copy_heads(from_k, from_v, keys, values, place, heads, block_size, head_dim);
 }
 
+// The same into q8 caches: a warp takes a head's key, then its value, once for the scale and once for the elements.
 template <typename T>
-__device__ __forceinline__ uint32_t four_e4m3(uint32_t low, uint32_t high) {
-  const float2 a = unpack<T>(low), b = unpack<T>(high);
-  return to_e4m3(a.x) | to_e4m3(a.y) << 8 | to_e4m3(b.x) << 16 | static_cast<uint32_t>(to_e4m3(b.y)) << 24;
-}
-
-// The same into pages of e4m3. `vectors`: eight elements at a time.
-template <typename T>
-__device__ __forceinline__ void append_e4m3(const T* k, const T* v, int64_t k_stride, int64_t v_stride, uint8_t* keys,
-                                            uint8_t* values, const Batch& batch, int heads, int head_dim, int block_size,
-                                            int vectors) {
+__device__ __forceinline__ void append_q8(const T* k, const T* v, int64_t k_stride, int64_t v_stride, int8_t* keys,
+                                          int8_t* values, ScalePair* scales, const Batch& batch, int heads, int head_dim,
+                                          int block_size) {
   wait_for_previous();
   allow_next();
-  const int row = blockIdx.x;
+  const int row = blockIdx.x, lane = threadIdx.x % 32;
   const RowPlace place(batch, row, block_size);
   if (place.page < 0) return;
-  const T *from_k = k + row * k_stride, *from_v = v + row * v_stride;
-  if (vectors)
-    copy_heads(reinterpret_cast<const uint4*>(from_k), reinterpret_cast<const uint4*>(from_v),
-               reinterpret_cast<uint2*>(keys), reinterpret_cast<uint2*>(values), place, heads, block_size, head_dim / 8,
-               [](const uint4& x) { return make_uint2(four_e4m3<T>(x.x, x.y), four_e4m3<T>(x.z, x.w)); });
-  else
-    copy_heads(from_k, from_v, keys, values, place, heads, block_size, head_dim, [](T x) { return to_e4m3(to_float(x)); });
+  auto store = [&](const T* from, int8_t* to) {
+    uint32_t most = 0;
+    for (int i = lane; i < head_dim; i += 32) most = max(most, __float_as_uint(to_float(from[i])) & 0x7FFFFFFFu);
+    const __half scale = scale_of(__reduce_max_sync(0xFFFFFFFFu, most));
+    for (int i = lane; i < head_dim; i += 32) to[i] = quant_of(to_float(from[i]), __half2float(scale));
+    return scale;
+  };
+  for (int head = threadIdx.x / 32; head < heads; head += blockDim.x / 32) {
+    const int64_t slot = (place.page * heads + head) * block_size + place.slot;
+    const __half key = store(k + row * k_stride + head * head_dim, keys + slot * head_dim);
+    const __half value = store(v + row * v_stride + head * head_dim, values + slot * head_dim);
+    if (lane == 0) scales[slot] = ScalePair{key, value};
+  }
 }
 
-#define APPEND_E4M3(T)                                                                                                  \
-  extern "C" __global__ void append_kv_##T##_e4m3(const T* k, const T* v, int64_t k_stride, int64_t v_stride,           \
-                                                  uint8_t* keys, uint8_t* values, Batch batch, int heads, int head_dim, \
-                                                  int block_size, int vectors) {                                        \
-    append_e4m3(k, v, k_stride, v_stride, keys, values, batch, heads, head_dim, block_size, vectors);                   \
+#define APPEND_Q8(T)                                                                                                    \
+  extern "C" __global__ void append_kv_##T##_q8(const T* k, const T* v, int64_t k_stride, int64_t v_stride,             \
+                                                int8_t* keys, int8_t* values, ScalePair* scales, Batch batch, int heads, \
+                                                int head_dim, int block_size) {                                         \
+    append_q8(k, v, k_stride, v_stride, keys, values, scales, batch, heads, head_dim, block_size);                      \
   }
-APPEND_E4M3(bf16)
-APPEND_E4M3(f16)
+APPEND_Q8(bf16)
+APPEND_Q8(f16)

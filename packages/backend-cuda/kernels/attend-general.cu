@@ -13,8 +13,9 @@ struct GeneralAttendArgs {
   int capacity;        // rows per kv head of `indices`
   const int* indices;  // [kvHeads, capacity, budget], or null: every block
   const void* q;       // [rows, heads, dim]
-  const void* keys;    // [pages, kvHeads, blockSize, dim], of T or e4m3
+  const void* keys;    // [pages, kvHeads, blockSize, dim], of T or q8
   const void* values;
+  const ScalePair* scales;  // [pages, kvHeads, blockSize] of q8 caches
   void* out;           // [rows, heads, dim]
 };
 
@@ -42,14 +43,19 @@ __device__ __forceinline__ void attend_general(const GeneralAttendArgs& a) {
   for (int i = 0; i < blocks; i++) {
     const int block = list ? list[i] : i;
     if (block < 0) break;
-    const int64_t base = (static_cast<int64_t>(pages[block]) * a.kv_heads + head) * a.block_size * a.dim;
+    const int64_t slot = (static_cast<int64_t>(pages[block]) * a.kv_heads + head) * a.block_size, base = slot * a.dim;
     const int tokens = min(a.block_size, position + 1 - block * a.block_size);
     for (int first = 0; first < tokens; first += 32) {
-      float x = -CUDART_INF_F;
+      float x = -CUDART_INF_F, value_scale = 1.f;
       if (first + lane < tokens) {
         const KV* key = static_cast<const KV*>(a.keys) + base + static_cast<int64_t>(first + lane) * a.dim;
         x = 0.f;
         for (int e = 0; e < a.dim; e++) x = fmaf(query[e], to_float(key[e]), x);
+        if constexpr (is_q8<KV>) {
+          const ScalePair scales = a.scales[slot + first + lane];
+          x *= __half2float(scales.key);
+          value_scale = __half2float(scales.value);
+        }
       }
       float high = x;
 #pragma unroll
@@ -62,7 +68,7 @@ __device__ __forceinline__ void attend_general(const GeneralAttendArgs& a) {
 #pragma unroll
       for (int e = 0; e < kMostElements; e++) out[e] *= factor;
       for (int n = 0; n < min(32, tokens - first); n++) {
-        const float w = __shfl_sync(kAll, weight, n);
+        const float w = __shfl_sync(kAll, weight * value_scale, n);
         const KV* value = static_cast<const KV*>(a.values) + base + static_cast<int64_t>(first + n) * a.dim;
 #pragma unroll
         for (int e = 0; e < kMostElements; e++)
@@ -86,5 +92,5 @@ __device__ __forceinline__ void attend_general(const GeneralAttendArgs& a) {
   }
 ATTEND_GENERAL(bf16, bf16, bf16)
 ATTEND_GENERAL(f16, f16, f16)
-ATTEND_GENERAL(bf16_e4m3, bf16, e4m3)
-ATTEND_GENERAL(f16_e4m3, f16, e4m3)
+ATTEND_GENERAL(bf16_q8, bf16, q8)
+ATTEND_GENERAL(f16_q8, f16, q8)

@@ -5,12 +5,12 @@
 
 // Block (i, kv head, sequence) writes the i-th cell that can end in the sequence's query rows: its fine key, and its
 // coarse key when a coarse window ends there. Thread x owns elements 2x and 2x+1.
-//   keys   [pages, kvHeads, blockSize, headDim], of T or e4m3
+//   keys   [pages, kvHeads, blockSize, headDim], of T or q8, then with scales [pages, kvHeads, blockSize]
 //   fine   [pages, kvHeads, blockSize / stride, headDim]
 //   coarse [pages, kvHeads, max(1, blockSize / (4 stride)), headDim]
 // `span` is a window's length in cells (kernelSize / kernelStride).
 template <typename T, typename KV>
-__device__ void compress_keys(const KV* keys, T* fine, T* coarse, Batch batch, int block_size, int stride, int span) {
+__device__ void compress_keys(const KV* keys, const ScalePair* scales, T* fine, T* coarse, Batch batch, int block_size, int stride, int span) {
   wait_for_previous();
   allow_next();
   const int sequence = blockIdx.z, head = blockIdx.y, heads = gridDim.y, pairs = blockDim.x;
@@ -24,7 +24,12 @@ __device__ void compress_keys(const KV* keys, T* fine, T* coarse, Batch batch, i
     float2 sum = make_float2(0.f, 0.f);
     for (int token = end + 1 - tokens; token <= end; token++) {
       const int64_t page = pages[token / block_size];
-      const float2 x = load_pair(keys, ((page * heads + head) * block_size + token % block_size) * pairs + threadIdx.x);
+      const int64_t row = (page * heads + head) * block_size + token % block_size;
+      float2 x = load_pair(keys, row * pairs + threadIdx.x);
+      if constexpr (is_q8<KV>) {
+        const float scale = __half2float(scales[row].key);
+        x = make_float2(__fmul_rn(x.x, scale), __fmul_rn(x.y, scale));
+      }
       sum.x += x.x;
       sum.y += x.y;
     }
@@ -41,11 +46,11 @@ __device__ void compress_keys(const KV* keys, T* fine, T* coarse, Batch batch, i
 }
 
 #define COMPRESS_KEYS(SUFFIX, T, KV)                                                                                    \
-  extern "C" __global__ void compress_keys_##SUFFIX(const KV* keys, T* fine, T* coarse, Batch batch, int block_size,    \
-                                                    int stride, int span) {                                             \
-    compress_keys(keys, fine, coarse, batch, block_size, stride, span);                                                 \
+  extern "C" __global__ void compress_keys_##SUFFIX(const KV* keys, const ScalePair* scales, T* fine, T* coarse,        \
+                                                    Batch batch, int block_size, int stride, int span) {                \
+    compress_keys(keys, scales, fine, coarse, batch, block_size, stride, span);                                         \
   }
 COMPRESS_KEYS(bf16, bf16, bf16)
 COMPRESS_KEYS(f16, f16, f16)
-COMPRESS_KEYS(bf16_e4m3, bf16, e4m3)
-COMPRESS_KEYS(f16_e4m3, f16, e4m3)
+COMPRESS_KEYS(bf16_q8, bf16, q8)
+COMPRESS_KEYS(f16_q8, f16, q8)

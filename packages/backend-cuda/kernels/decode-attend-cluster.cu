@@ -27,6 +27,8 @@ struct ClusterPart {
   const int* shared_pages;
   int own_block = -1, own_page = 0;  // lane i: the round's i-th block of keys
   Four v[kOwn][4];
+  UnitScales<KV> scales[2];
+  int firsts[2];  // positions of the first keys of the units whose logits the warp takes
   float o[4][4] = {};
   float top[2] = {-1e30f, -1e30f}, sum[2] = {0.f, 0.f};
 
@@ -51,13 +53,14 @@ struct ClusterPart {
     return seen;
   }
 
-  __device__ __forceinline__ void load_keys(Eight (&k)[2][DIM / 32], int unit) const {
+  __device__ __forceinline__ void load_keys(Eight (&k)[2][DIM / 32], UnitScales<KV>& of_unit, int unit) const {
     int first;
     int64_t at;
     find(unit, first, at);
     const KV* keys = static_cast<const KV*>(a.keys) + at * DIM;
     GroupQueries<T, DIM, KV>::load_key(k[0], keys + g * DIM);
     GroupQueries<T, DIM, KV>::load_key(k[1], keys + (g + 8) * DIM);
+    of_unit.load(a.scales + at);
   }
 
   __device__ __forceinline__ void load_values(int begin, int end) {
@@ -78,13 +81,12 @@ struct ClusterPart {
   __device__ __forceinline__ void find_logits(float (&s)[2][2][4], const GroupQueries<T, DIM, KV>& q) {
     Eight k[2][2][DIM / 32];
 #pragma unroll
-    for (int i = 0; i < 2; i++) load_keys(k[i], warp + i * kClusterWarps);
+    for (int i = 0; i < 2; i++) load_keys(k[i], scales[i], warp + i * kClusterWarps);
 #pragma unroll
     for (int i = 0; i < 2; i++) {
-      int first;
       int64_t at;
-      if (find(warp + i * kClusterWarps, first, at)) {
-        logits(s[i], q, k[i], first, r.position, a.scale_log2);
+      if (find(warp + i * kClusterWarps, firsts[i], at)) {
+        logits(s[i], q, k[i], scales[i], firsts[i], r.position, a.scale_log2);
       } else {
 #pragma unroll
         for (int e = 0; e < 8; e++) s[i][e / 4][e % 4] = -CUDART_INF_F;
@@ -130,6 +132,7 @@ struct ClusterPart {
         float& x = s[i][e / 4][e % 4];
         x = exp2_fast(x - top[e % 4 / 2]);
         sum[e % 4 / 2] += x;
+        x *= scales[i].value(e / 4, e % 2, sees(firsts[i], e / 4, e % 2, r.position));
       }
       weights[warp + i * kClusterWarps][lane] = make_uint4(pack<T>(s[i][0][0], s[i][0][1]), pack<T>(s[i][0][2], s[i][0][3]),
                                                            pack<T>(s[i][1][0], s[i][1][1]), pack<T>(s[i][1][2], s[i][1][3]));
@@ -181,7 +184,7 @@ struct ClusterPart {
       float total = 0.f;
 #pragma unroll
       for (int w = 0; w < kClusterWarps; w++) total += warp_sums[w][threadIdx.x].y;
-      heads[threadIdx.x] = make_float2(warp_sums[0][threadIdx.x].x, total);
+      heads[threadIdx.x] = make_float2(warp_sums[0][threadIdx.x].x, UnitScales<KV>::sums(total));
     }
   }
 };
@@ -258,8 +261,8 @@ DECODE_ATTEND_CLUSTER(bf16_d128, bf16, 128, bf16)
 DECODE_ATTEND_CLUSTER(bf16_d64, bf16, 64, bf16)
 DECODE_ATTEND_CLUSTER(f16_d128, f16, 128, f16)
 DECODE_ATTEND_CLUSTER(f16_d64, f16, 64, f16)
-DECODE_ATTEND_CLUSTER(bf16_e4m3_d128, bf16, 128, e4m3)
-DECODE_ATTEND_CLUSTER(bf16_e4m3_d64, bf16, 64, e4m3)
-DECODE_ATTEND_CLUSTER(f16_e4m3_d128, f16, 128, e4m3)
-DECODE_ATTEND_CLUSTER(f16_e4m3_d64, f16, 64, e4m3)
+DECODE_ATTEND_CLUSTER(bf16_q8_d128, bf16, 128, q8)
+DECODE_ATTEND_CLUSTER(bf16_q8_d64, bf16, 64, q8)
+DECODE_ATTEND_CLUSTER(f16_q8_d128, f16, 128, q8)
+DECODE_ATTEND_CLUSTER(f16_q8_d64, f16, 64, q8)
 #endif

@@ -64,6 +64,8 @@ __device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
     Eight k[2][DIM / 32];
     q.load_key(k[0], keys + g * DIM);
     q.load_key(k[1], keys + (g + 8) * DIM);
+    UnitScales<KV> scales;
+    scales.load(a.scales + base);
     Eight v[DIM / 64][4];
 #pragma unroll
     for (int n = 0; n < 4; n++) {
@@ -73,7 +75,7 @@ __device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
       for (int run = 0; run < DIM / 64; run++) v[run][n] = __ldg(reinterpret_cast<const Eight*>(row_values + 64 * run));
     }
     float s[2][4];
-    logits(s, q, k, first, r.position, a.scale_log2);
+    logits(s, q, k, scales, first, r.position, a.scale_log2);
     float factor[2];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
@@ -94,6 +96,7 @@ __device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
       for (int e = 0; e < 4; e++) {
         s[n][e] = exp2_fast(s[n][e] - top[e / 2]);
         sum[e / 2] += s[n][e];
+        s[n][e] *= scales.value(n, e % 2, sees(first, n, e % 2, r.position));
       }
     const uint32_t p[4] = {pack<T>(s[0][0], s[0][1]), pack<T>(s[0][2], s[0][3]), pack<T>(s[1][0], s[1][1]),
                            pack<T>(s[1][2], s[1][3])};
@@ -124,7 +127,7 @@ __device__ __forceinline__ void decode_attend(const DecodeAttendArgs& a) {
       float total = 0.f;
 #pragma unroll
       for (int w = 0; w < kAttendWarps; w++) total += states[w][h].y * exp2_fast(states[w][h].x - high);
-      a.weights[at * 16 + h] = make_float2(high, total);
+      a.weights[at * 16 + h] = make_float2(high, UnitScales<KV>::sums(total));
     }
   }
   __syncthreads();
@@ -197,10 +200,10 @@ DECODE_COMBINE(bf16_d128, bf16, 128)
 DECODE_ATTEND(bf16_d64, bf16, 64, bf16)
 DECODE_ATTEND(f16_d128, f16, 128, f16)
 DECODE_ATTEND(f16_d64, f16, 64, f16)
-DECODE_ATTEND(bf16_e4m3_d128, bf16, 128, e4m3)
-DECODE_ATTEND(bf16_e4m3_d64, bf16, 64, e4m3)
-DECODE_ATTEND(f16_e4m3_d128, f16, 128, e4m3)
-DECODE_ATTEND(f16_e4m3_d64, f16, 64, e4m3)
+DECODE_ATTEND(bf16_q8_d128, bf16, 128, q8)
+DECODE_ATTEND(bf16_q8_d64, bf16, 64, q8)
+DECODE_ATTEND(f16_q8_d128, f16, 128, q8)
+DECODE_ATTEND(f16_q8_d64, f16, 64, q8)
 DECODE_COMBINE(bf16_d64, bf16, 64)
 DECODE_COMBINE(f16_d128, f16, 128)
 DECODE_COMBINE(f16_d64, f16, 64)

@@ -15,7 +15,7 @@ export function capabilitiesOf(machine: Machine): Capabilities {
     ops: ["neural", "selection", "attention"],
     activation,
     weights: [activation, activation === "bf16" ? "f16" : "bf16", "f32", "q8_0", "q4_0", "q4_1", "q4_g128", "q4_k", "q5_k", "q6_k"],
-    kvCache: [activation, "f8_e4m3"],
+    kvCache: [activation, "q8"],
     headDim: headDims,
     // Tiles gain from many rows; without them a row costs the same in any company.
     prefillRows: tiled ? 4096 : 1024,

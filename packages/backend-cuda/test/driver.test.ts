@@ -196,7 +196,7 @@ describe("memory", () => {
     const backend = fake.open();
     const shape = { pages: 1, kvHeads: 1, headDim: 64, blockSize: 64, dtype: "f32" } as const;
     expect(() => backend.selection.allocateCache(shape)).toThrow(UnsupportedError);
-    expect(() => backend.selection.allocateCache(shape)).toThrow("use bf16 or f8_e4m3, or cudaBackend");
+    expect(() => backend.selection.allocateCache(shape)).toThrow("use bf16 or q8, or cudaBackend");
     expect(() => backend.selection.allocateCache({ ...shape, dtype: "bf16", headDim: 513 })).toThrow("even ones up to 512");
     await backend.close();
   });
@@ -352,28 +352,28 @@ describe("launches", () => {
 
   it("read 8-bit caches as they are at decode", async () => {
     const backend = fake.open();
-    const decode = layer(backend, 1, 64, 8, "f8_e4m3");
+    const decode = layer(backend, 1, 64, 8, "q8");
     for (const op of [decode.append, decode.compress, decode.select, decode.attendDense, decode.attendBlocks]) op();
     expect(launched()).toEqual([
-      "append_kv_bf16_e4m3", "compress_keys_bf16_e4m3", "decode_lse_bf16_d64", "decode_score_bf16_d64",
-      "decode_attend_bf16_e4m3_d64", "decode_combine_bf16_d64", "decode_attend_cluster_bf16_e4m3_d64",
+      "append_kv_bf16_q8", "compress_keys_bf16_q8", "decode_lse_bf16_d64", "decode_score_bf16_d64",
+      "decode_attend_bf16_q8_d64", "decode_combine_bf16_d64", "decode_attend_cluster_bf16_q8_d64",
     ]);
-    // Compressed keys, 5 of 64 rows, keep 16 bits.
-    expect(decode.cacheBytes / layer(backend, 1, 64, 8).cacheBytes).toBeCloseTo((2 + (2 * 5) / 64) / (4 + (2 * 5) / 64), 6);
+    // Keys and values of 64 elements have scales of 2 bytes; compressed keys, 5 of 64 rows, keep 16 bits.
+    expect(decode.cacheBytes / layer(backend, 1, 64, 8).cacheBytes).toBeCloseTo((2 * 66 + 2 * 5) / (4 * 64 + 2 * 5), 6);
     await backend.close();
   });
 
   it("read 16-bit copies of 8-bit caches where tiles are loaded, and the cache itself in plain loops", async () => {
     const backend = fake.open();
-    const prefill = layer(backend, 200, 64, 8, "f8_e4m3");
+    const prefill = layer(backend, 200, 64, 8, "q8");
     const { used } = backend.memory();
     prefill.attendDense();
     // Keys and values of 64 pages, 2 KV heads, 64 tokens and elements: 2 bytes each.
     expect(backend.memory().used - used).toBe(2 * 64 * 2 * 64 * 64 * 2);
     prefill.attendBlocks();
-    layer(backend, 30, 96, 3, "f8_e4m3").attendDense();
+    layer(backend, 30, 96, 3, "q8").attendDense();
     expect(launched()).toEqual([
-      "widen_pages_bf16", "attend_dense_bf16_g8_d64", "widen_pages_bf16", "union_blocks", "attend_blocks_bf16_g8_d64", "attend_general_bf16_e4m3",
+      "widen_pages_bf16", "attend_dense_bf16_g8_d64", "widen_pages_bf16", "union_blocks", "attend_blocks_bf16_g8_d64", "attend_general_bf16_q8",
     ]);
     await backend.close();
   });

@@ -44,7 +44,7 @@ describe("kernel names", () => {
       const suffixes = {
         _V: ["_bf16_g16_d128", "_f16_g8_d64"],
         _D: ["_bf16_d128", "_f16_d64"],
-        _K: ["_bf16_d128", "_f16_d64", "_bf16_e4m3_d128", "_f16_e4m3_d64"],
+        _K: ["_bf16_d128", "_f16_d64", "_bf16_q8_d128", "_f16_q8_d64"],
       }[variant ?? ""] ?? [""];
       for (const suffix of suffixes) expect(names, `${name}${suffix}`).toContain(`${name}${suffix}`);
     }

@@ -39,11 +39,11 @@ describe("a KV cache on a device with the default limits", async () => {
   }
 
   it("of 8 bits is refused, and names the types that there are", () => {
-    const shape = { pages: 1, kvHeads: 1, headDim: 64, blockSize: 64, dtype: "f8_e4m3" } as const;
-    const message = "the webgpu backend has no kernels for a cache of f8_e4m3; use f32, f16, bf16.";
+    const shape = { pages: 1, kvHeads: 1, headDim: 64, blockSize: 64, dtype: "q8" } as const;
+    const message = "the webgpu backend has no kernels for a cache of q8; use f32, f16, bf16.";
     expect(() => backend.selection.allocateCache(shape)).toThrow(message);
     expect(() => backend.selection.cacheBytes(shape)).toThrow(message);
-    expect(() => KvCache.allocate(backend, { layers: 1, kvHeads: 1, headDim: 64, contextLength: 64, dtype: "f8_e4m3" })).toThrow(ConfigError);
+    expect(() => KvCache.allocate(backend, { layers: 1, kvHeads: 1, headDim: 64, contextLength: 64, dtype: "q8" })).toThrow(ConfigError);
   });
 
   it("beyond that says how large it is, what fits and what to change", () => {

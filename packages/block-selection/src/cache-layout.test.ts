@@ -1,6 +1,6 @@
 import { ShapeError, UsageError } from "@infllm/tensor";
 import { describe, expect, it } from "vitest";
-import { checkCacheShape, compressedDType, rowPlaces, windowLevels } from "./cache-layout.ts";
+import { cachedRowBytes, checkCacheShape, compressedDType, rowPlaces, windowLevels } from "./cache-layout.ts";
 import { sparseConfig } from "./config.ts";
 import type { LayerCacheShape } from "./contracts.ts";
 
@@ -20,11 +20,15 @@ describe("the shape of a cache", () => {
 describe("compressed keys", () => {
   it("are stored as the cache is, but never in 8 bits", () => {
     expect(["f32", "f16", "bf16"].map((dtype) => compressedDType(dtype as "f32" | "f16" | "bf16", "f32"))).toEqual(["f32", "f16", "bf16"]);
-    expect((["f32", "f16", "bf16"] as const).map((activation) => compressedDType("f8_e4m3", activation))).toEqual(["f16", "f16", "bf16"]);
+    expect((["f32", "f16", "bf16"] as const).map((activation) => compressedDType("q8", activation))).toEqual(["f16", "f16", "bf16"]);
   });
 });
 
 describe("rows of a cache", () => {
+  it("take the bytes of their numbers, in q8 one each and a scale", () => {
+    expect((["f32", "f16", "bf16", "q8"] as const).map((dtype) => cachedRowBytes(dtype, 64))).toEqual([256, 128, 128, 66]);
+  });
+
   it("has windows of 32 tokens each 16, and of 128 each 64", () => {
     expect(windowLevels("selectBlocks", shape)).toEqual({ fine: { size: 32, stride: 16, slots: 4 }, coarse: { size: 128, stride: 64, slots: 1 }, sparse });
     expect(() => windowLevels("selectBlocks", dense)).toThrow(UsageError);

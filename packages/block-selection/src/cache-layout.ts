@@ -1,5 +1,5 @@
 /** What the caches of all backends have in common: their shape, the compressed keys in a page, the rows that can be read back. */
-import { ShapeError, UsageError } from "@infllm/tensor";
+import { Q8_SCALE_BYTES, ShapeError, UsageError, dtypeInfo } from "@infllm/tensor";
 import type { CacheDType, FloatDType } from "@infllm/tensor";
 import { COARSE_FACTOR } from "./compress-keys.ts";
 import type { SparseConfig } from "./config.ts";
@@ -36,8 +36,13 @@ export function checkCacheShape({ pages, kvHeads, headDim, blockSize, sparse }: 
  * bits, else f16. They decide what is read, and are 1/16 and 1/64 as many.
  */
 export function compressedDType(dtype: CacheDType, activation: FloatDType): FloatDType {
-  if (dtype !== "f8_e4m3") return dtype;
+  if (dtype !== "q8") return dtype;
   return activation === "f32" ? "f16" : activation;
+}
+
+/** Bytes of one token's key, or value, of one KV head. */
+export function cachedRowBytes(dtype: CacheDType, headDim: number): number {
+  return dtype === "q8" ? headDim + Q8_SCALE_BYTES : headDim * dtypeInfo(dtype).blockBytes;
 }
 
 /** @throws UsageError when the cache has no compressed keys */

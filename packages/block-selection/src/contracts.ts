@@ -35,7 +35,7 @@ export interface LayerCacheShape {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly blockSize: number;
-  /** Of keys and values, each number by itself. Compressed keys are stored no coarser than `compressedDType` says. */
+  /** Of keys and values. Compressed keys are stored no coarser than `compressedDType` says. */
   readonly dtype: CacheDType;
   /** Present when the layer may attend sparsely: the cache then keeps fine and coarse keys. */
   readonly sparse?: SparseConfig;
@@ -94,7 +94,7 @@ export interface SelectionOps {
   allocateCache(shape: LayerCacheShape): LayerCache;
   /** Bytes that `allocateCache` would take, without allocating. */
   cacheBytes(shape: LayerCacheShape): number;
-  /** Stores the rows' keys and values in the cache's type, rounded to nearest; beyond ±448 `f8_e4m3` saturates. */
+  /** Stores the rows' keys and values in the cache's type; in `q8` a token's key or value of one KV head is a row with a scale. */
   appendKv(args: AppendKvArgs): void;
   /** Writes fine and coarse keys: f32 means of cached (rounded) keys, oldest token first. */
   compressKeys(args: CompressKeysArgs): void;

@@ -53,7 +53,7 @@ export function threadsOption(): Option {
 export function kvCacheOption(): Option {
   return new Option(
     "--kv-cache <type>",
-    "how keys and values are kept (default: the backend's choice); f8_e4m3 halves 16 bits at a small loss of quality",
+    "how keys and values are kept (default: the backend's choice); q8 takes little more than half of 16 bits, at a small loss of quality",
   ).choices(cacheDTypes);
 }
 

@@ -1,6 +1,6 @@
 /** A one-layer cache on a backend with known contents: pages in scattered order, everything else NaN. */
 import type { CacheDType, FloatDType } from "@infllm/tensor";
-import { random } from "@infllm/tensor";
+import { random, roundedToQ8 } from "@infllm/tensor";
 import { compressBoth, compressedDType, windowCount } from "@infllm/block-selection";
 import type { CacheRows, CompressedKeys, LayerCache, SequenceBatch, SparseConfig } from "@infllm/block-selection";
 import { BatchState, KvCache } from "@infllm/attention";
@@ -69,7 +69,8 @@ export class CacheRig {
 
   /** The numbers as the cache will hold them. */
   asCached(values: ArrayLike<number>): Float32Array {
-    return allRoundedTo(this.dtype, this.device.asActivations(values));
+    const given = this.device.asActivations(values);
+    return this.dtype === "q8" ? roundedToQ8(given, this.shape.headDim) : allRoundedTo(this.dtype, given);
   }
 
   /** The coarsest type that compressed keys may be stored as. */

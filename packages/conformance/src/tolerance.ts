@@ -3,8 +3,8 @@
  * the same maths done step by step in f32 and stored in the backend's type, plus a floor of two roundings of the
  * largest intermediate. The factor covers other orders of summation; a wrong element exceeds it by far.
  */
-import { bf16ToF32, dtypeInfo, f16ToF32, f32ToBf16, f32ToF16, f32ToF8E4m3, f8E4m3ToF32 } from "@infllm/tensor";
-import type { CacheDType, FloatDType } from "@infllm/tensor";
+import { bf16ToF32, dtypeInfo, f16ToF32, f32ToBf16, f32ToF16 } from "@infllm/tensor";
+import type { FloatDType } from "@infllm/tensor";
 import { expectClose, largestDifference } from "./compare.ts";
 
 /** How a computation rounds. */
@@ -18,14 +18,13 @@ export interface Precision {
 export const float64: Precision = { step: (value) => value, store: (value) => value };
 
 /** The nearest number of a dtype. */
-export function roundTo(dtype: CacheDType, value: number): number {
+export function roundTo(dtype: FloatDType, value: number): number {
   if (dtype === "f32") return Math.fround(value);
-  if (dtype === "f8_e4m3") return f8E4m3ToF32(f32ToF8E4m3(value));
   return dtype === "f16" ? f16ToF32(f32ToF16(value)) : bf16ToF32(f32ToBf16(value));
 }
 
 /** A copy as f32, each number the nearest of a dtype. */
-export function allRoundedTo(dtype: CacheDType, values: ArrayLike<number>): Float32Array {
+export function allRoundedTo(dtype: FloatDType, values: ArrayLike<number>): Float32Array {
   const copy = new Float32Array(values);
   return dtype === "f32" ? copy : copy.map((value) => roundTo(dtype, value));
 }

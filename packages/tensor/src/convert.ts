@@ -1,8 +1,7 @@
 /** Stored bytes to f32 numbers and back, for every dtype. Bytes are little-endian, as is every platform of ours. */
 import { isQuantized } from "./dtype.ts";
-import type { CacheDType, DType } from "./dtype.ts";
+import type { DType, FloatDType } from "./dtype.ts";
 import { ShapeError, UnsupportedError } from "./errors.ts";
-import { decodeF8E4m3, encodeF8E4m3 } from "./float8.ts";
 import { decodeBf16, decodeF16, encodeBf16, encodeF16 } from "./half.ts";
 import { dequantize, quantizableDTypes, quantize } from "./quantize.ts";
 import type { QuantizableDType } from "./quantize.ts";
@@ -10,8 +9,8 @@ import { repackQ4G128 } from "./q4-g128.ts";
 import { rowBytes } from "./shape.ts";
 
 /** What `fromF32` can write. */
-export type EncodableDType = CacheDType | QuantizableDType;
-export const encodableDTypes: readonly EncodableDType[] = ["f32", "f16", "bf16", "f8_e4m3", ...quantizableDTypes];
+export type EncodableDType = FloatDType | QuantizableDType;
+export const encodableDTypes: readonly EncodableDType[] = ["f32", "f16", "bf16", ...quantizableDTypes];
 
 export function isEncodable(dtype: DType): dtype is EncodableDType {
   return (encodableDTypes as readonly DType[]).includes(dtype);
@@ -45,8 +44,6 @@ export function toF32(dtype: DType, bytes: Uint8Array, elements: number): Float3
       return decodeF16(words16(bytes));
     case "bf16":
       return decodeBf16(words16(bytes));
-    case "f8_e4m3":
-      return decodeF8E4m3(bytes);
     case "i32":
       return Float32Array.from(new Int32Array(aligned(bytes)));
     case "u32":
@@ -69,8 +66,6 @@ export function fromF32(dtype: DType, values: Float32Array): Uint8Array {
       return new Uint8Array(encodeF16(values).buffer);
     case "bf16":
       return new Uint8Array(encodeBf16(values).buffer);
-    case "f8_e4m3":
-      return encodeF8E4m3(values);
     case "q8_0":
     case "q4_0":
     case "q4_1":

@@ -14,7 +14,6 @@ const table = {
   f32: { blockElements: 1, blockBytes: 4, epsilon: 2 ** -24 },
   f16: { blockElements: 1, blockBytes: 2, epsilon: 2 ** -11 },
   bf16: { blockElements: 1, blockBytes: 2, epsilon: 2 ** -8 },
-  f8_e4m3: { blockElements: 1, blockBytes: 1, epsilon: 2 ** -4 },
   i32: { blockElements: 1, blockBytes: 4, epsilon: 0 },
   u32: { blockElements: 1, blockBytes: 4, epsilon: 0 },
   u8: { blockElements: 1, blockBytes: 1, epsilon: 0 },
@@ -30,10 +29,10 @@ const table = {
 export type DType = keyof typeof table;
 export type FloatDType = "f32" | "f16" | "bf16";
 export type IntegerDType = "i32" | "u32" | "u8";
-/** What a KV cache may be stored as; `f8_e4m3` is for caches alone. */
-export const cacheDTypes = ["f32", "f16", "bf16", "f8_e4m3"] as const;
+/** What a KV cache may be stored as; `q8` is 8 bits a number and a scale a row: see `encodeQ8Rows`. */
+export const cacheDTypes = ["f32", "f16", "bf16", "q8"] as const;
 export type CacheDType = (typeof cacheDTypes)[number];
-export type QuantizedDType = Exclude<DType, CacheDType | IntegerDType>;
+export type QuantizedDType = Exclude<DType, FloatDType | IntegerDType>;
 /** What a weight matrix may be stored as. */
 export type WeightDType = FloatDType | QuantizedDType;
 

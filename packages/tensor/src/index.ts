@@ -6,9 +6,9 @@ export * from "./device-checks.ts";
 // Numbers, shapes and tensors in host memory.
 export * from "./dtype.ts";
 export * from "./half.ts";
-export * from "./float8.ts";
 export * from "./quantize.ts";
 export * from "./q4-g128.ts";
+export * from "./q8-rows.ts";
 export * from "./convert.ts";
 export * from "./shape.ts";
 export * from "./host-tensor.ts";

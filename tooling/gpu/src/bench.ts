@@ -15,14 +15,14 @@ type Timed = { readonly medianMs: number; readonly leastMs: number; readonly mos
 export async function bench(): Promise<{ report: unknown; ok: boolean }> {
   const report: object[] = [];
   for (const length of LENGTHS) {
-    const row = { length, ...(await layer(length, "bf16")), f8_e4m3: await layer(length, "f8_e4m3") };
+    const row = { length, ...(await layer(length, "bf16")), q8: await layer(length, "q8") };
     report.push(row);
     console.log(JSON.stringify(row));
   }
   return { report: { lengths: report }, ok: true };
 }
 
-async function layer(length: number, dtype: "bf16" | "f8_e4m3"): Promise<Record<string, unknown>> {
+async function layer(length: number, dtype: "bf16" | "q8"): Promise<Record<string, unknown>> {
   const backend = await cudaBackend();
   const config = sparseConfig();
   const cache = KvCache.allocate(backend, { layers: 1, kvHeads: KV_HEADS, headDim: DIM, contextLength: length + 64, sparse: config, dtype });

@@ -76,7 +76,7 @@ const K = 1024;
 const plans: Readonly<Record<string, Plan>> = {
   bf16: { name: "bf16", bits: 16, prefill: [128 * K, 32 * K], decode: [8 * K, 128 * K], shares: [32 * K, 128 * K] },
   w4: { name: "w4", bits: 4, prefill: [32 * K, 128 * K], decode: [8 * K, 32 * K, 128 * K, 256 * K, 512 * K], shares: [32 * K, 128 * K] },
-  "w4-f8": { name: "w4-f8", bits: 4, kvCache: "f8_e4m3", prefill: [32 * K], decode: [32 * K, 128 * K], shares: [] },
+  "w4-q8": { name: "w4-q8", bits: 4, kvCache: "q8", prefill: [32 * K], decode: [32 * K, 128 * K], shares: [] },
 };
 
 const SHAPE = "minicpm4-8b";
@@ -85,7 +85,7 @@ const DECODED = 48;
 const IDS = 4096;
 
 export async function endToEnd(): Promise<{ report: unknown; ok: boolean }> {
-  const asked = (process.env["MODELS"] ?? "torch,bf16,w4,w4-f8").split(",");
+  const asked = (process.env["MODELS"] ?? "torch,bf16,w4,w4-q8").split(",");
   const torch = asked.includes("torch") ? await torchLoop() : undefined;
   const models: ModelFigures[] = [];
   for (const name of asked) {

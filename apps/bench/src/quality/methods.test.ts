@@ -13,14 +13,14 @@ describe("chooseMethods", () => {
   });
 
   it("reads the type of the KV cache that a method runs on, and keeps it among its options", () => {
-    const [plain, eight] = chooseMethods(["full", "infllm-v2:topk=32:kvCache=f8_e4m3"]);
-    expect([plain?.kvCache, eight?.kvCache]).toEqual([undefined, "f8_e4m3"]);
-    expect(eight && optionsOf(eight)).toMatchObject({ topk: 32, kvCache: "f8_e4m3" });
+    const [plain, eight] = chooseMethods(["full", "infllm-v2:topk=32:kvCache=q8"]);
+    expect([plain?.kvCache, eight?.kvCache]).toEqual([undefined, "q8"]);
+    expect(eight && optionsOf(eight)).toMatchObject({ topk: 32, kvCache: "q8" });
     expect(plain && optionsOf(plain)).not.toHaveProperty("kvCache");
   });
 
   it.each([
-    [["full:kvCache=int8"], '"full:kvCache=int8" has no type of KV cache in kvCache; allowed are f32, f16, bf16, f8_e4m3'],
+    [["full:kvCache=int8"], '"full:kvCache=int8" has no type of KV cache in kvCache; allowed are f32, f16, bf16, q8'],
     [["sparse"], 'There is no attention method "sparse"; there are full, infllm-v2'],
     [["infllm-v2:topk"], "write options as name=value"],
     [["infllm-v2:blocks=3"], 'unknown option "blocks"'],

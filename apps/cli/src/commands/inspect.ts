@@ -38,7 +38,7 @@ interface MemoryRow {
 const help = `
 Examples:
   infllm inspect
-  infllm inspect hf:openbmb/MiniCPM4-0.5B --context 4096,32768 --kv-cache f8_e4m3
+  infllm inspect hf:openbmb/MiniCPM4-0.5B --context 4096,32768 --kv-cache q8
 `;
 
 export const inspect: RegisterCommand = (program, io) => {

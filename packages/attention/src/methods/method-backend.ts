@@ -26,7 +26,7 @@ export function methodBackend<B extends AttentionBackend>(backend: B, method: At
   return {
     ...backend,
     // What methods read is kept in full, so that fewer bits in the cache beside it would show in nothing.
-    capabilities: { ...backend.capabilities, runsLater: false, kvCache: backend.capabilities.kvCache.filter((dtype) => dtype !== "f8_e4m3") },
+    capabilities: { ...backend.capabilities, runsLater: false, kvCache: backend.capabilities.kvCache.filter((dtype) => dtype !== "q8") },
     selection: {
       allocateCache: (shape) => new MethodCache(inner, method, { layer: layers++, rotation }, selection.allocateCache(shape)),
       cacheBytes: (shape) => selection.cacheBytes(shape) + orderedBytes(shape),

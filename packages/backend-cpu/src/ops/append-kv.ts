@@ -20,7 +20,7 @@ export function appendKv(machine: Machine, { k, v, cache, batch }: AppendKvArgs)
     const to = layer.addresses;
     const words = Int32Array.of(
       keys.address, keys.rowStride, values.address, values.rowStride, to.keys, to.values, cacheKind[dtype], kvHeads, headDim,
-      blockSize, sequences.pageTable.address, sequences.pageTable.rowStride, tiles.at,
+      blockSize, sequences.pageTable.address, sequences.pageTable.rowStride, tiles.at, to.scales,
     );
     machine.run(op.appendKv, words, tiles.count);
   };

@@ -46,7 +46,7 @@ function attend(machine: Machine, what: string, { q, cache, batch, scale, out, o
     const at = layer.addresses;
     const words = Int32Array.of(
       query.address, query.rowStride, to.address, to.rowStride, at.keys, at.values, cacheKind[dtype], kvHeads, group, headDim,
-      blockSize, f32Word(scale * LOG2E), sequences.pageTable.address, sequences.pageTable.rowStride, tiles.at, splits, ...indices(),
+      blockSize, f32Word(scale * LOG2E), sequences.pageTable.address, sequences.pageTable.rowStride, tiles.at, splits, ...indices(), at.scales,
     );
     const rows = tokens * Math.ceil(group / splits);
     machine.run(number, words, tiles.count * kvHeads * splits, scratchBytes(rows, headDim, blockSize, dtype !== "f32"));

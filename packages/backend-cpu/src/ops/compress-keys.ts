@@ -21,7 +21,7 @@ export function compressKeys(machine: Machine, { cache, batch }: CompressKeysArg
     for (const [level, to] of [[fine, at.fine], [coarse, at.coarse]] as const) {
       const words = Int32Array.of(
         at.keys, cacheKind[dtype], kvHeads, headDim, blockSize, sequences.pageTable.address, sequences.pageTable.rowStride,
-        tiles.at, to, level.slots, level.size, level.stride,
+        tiles.at, to, level.slots, level.size, level.stride, at.scales,
       );
       machine.run(op.compressKeys, words, tiles.count * kvHeads, scratchBytes);
     }

@@ -8,6 +8,8 @@ import { Sequences } from "./sequences.ts";
 
 /** Where element i of a row lies, in elements from the start of its part. */
 type Locate = (page: number, slot: number, kvHead: number, i: number) => number;
+/** What the elements of a row are multiplied by. */
+type ScaleOf = (page: number, slot: number, kvHead: number) => number;
 
 /** f32 `[to − from, kvHeads, headDim]`: tokens or windows `[from, to)` of one sequence. */
 export function readCache(
@@ -28,13 +30,15 @@ export function readCache(
   places.check(from, to, length);
   const load = loader(machine, layer, what);
   const locate = locator(layer, what, places.slots);
+  const scaleOf = scaler(machine, layer, what);
   const out = new Float32Array((to - from) * kvHeads * headDim);
   let at = 0;
   for (let row = from; row < to; row++) {
     const { block, slot } = places.place(row);
     const page = sequences.page(sequence, block);
     for (let kvHead = 0; kvHead < kvHeads; kvHead++) {
-      for (let i = 0; i < headDim; i++) out[at++] = load(locate(page, slot, kvHead, i));
+      const scale = scaleOf(page, slot, kvHead);
+      for (let i = 0; i < headDim; i++) out[at++] = scale * load(locate(page, slot, kvHead, i));
     }
   }
   return out;
@@ -59,6 +63,17 @@ function loader(machine: Machine, layer: CpuCache, what: CacheRows): (index: num
   const start = what === "keys" ? at.keys : what === "values" ? at.values : what === "fine-keys" ? at.fine : at.coarse;
   const { dtype } = layer.shape;
   if (dtype === "f32" || what === "fine-keys" || what === "coarse-keys") return (index) => f32[(start >>> 2) + index] as number;
+  if (dtype === "q8") return (index) => ((u8[start + index] as number) << 24) >> 24;
   const width = byteLength(dtype, 1);
   return (index) => toF32(dtype, u8.subarray(start + index * width, start + (index + 1) * width), 1)[0] as number;
+}
+
+function scaler(machine: Machine, layer: CpuCache, what: CacheRows): ScaleOf {
+  const { dtype, kvHeads, blockSize } = layer.shape;
+  if (dtype !== "q8" || what === "fine-keys" || what === "coarse-keys") return () => 1;
+  const { f32 } = machine.memory;
+  const start = layer.addresses.scales >>> 2;
+  const part = what === "keys" ? 0 : 1;
+  const slots = Math.ceil(blockSize / 8) * 8;
+  return (page, slot, kvHead) => f32[start + (2 * (page * kvHeads + kvHead) + part) * slots + slot] as number;
 }

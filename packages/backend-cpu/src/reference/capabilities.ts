@@ -5,7 +5,7 @@ export const capabilities: Capabilities = {
   ops: ["neural", "selection", "attention"],
   activation: "f32",
   weights: ["f32", "f16", "bf16", ...dtypes.filter(isQuantized)],
-  kvCache: ["f32", "f16", "bf16", "f8_e4m3"],
+  kvCache: ["f32", "f16", "bf16", "q8"],
   headDim: { min: 1, max: 65536, multipleOf: 1 },
   prefillRows: 64,
   description: "plain reference: JavaScript loops with float64 sums, one thread",

@@ -1,5 +1,6 @@
 /** One layer's pages in host memory, f32 after rounding to the cache's dtype. */
-import { UsageError, fromF32, toF32 } from "@infllm/tensor";
+import { UsageError, fromF32, roundedToQ8, toF32 } from "@infllm/tensor";
+import type { CacheDType } from "@infllm/tensor";
 import { COARSE_FACTOR, checkCacheShape, compressedDType, windowSlot, windowsPerPage } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, LayerCacheShape, SparseConfig } from "@infllm/block-selection";
 import type { Memory } from "./memory.ts";
@@ -39,7 +40,7 @@ export class ReferenceCache implements LayerCache {
   store(what: CacheRows, pages: Int32Array, index: number, row: Float32Array): void {
     const { dtype } = this.shape;
     const stored = what === "keys" || what === "values" ? dtype : compressedDType(dtype, "f32");
-    this.#at(what, pages, index).set(toF32(stored, fromF32(stored, row), row.length));
+    this.#at(what, pages, index).set(this.#rounded(stored, row));
   }
 
   /** f32 `[to − from, kvHeads, headDim]`: rows `[from, to)` of the sequence with these pages. */
@@ -52,6 +53,11 @@ export class ReferenceCache implements LayerCache {
   release(): void {
     this.#released = true;
     this.#memory.release();
+  }
+
+  #rounded(dtype: CacheDType, row: Float32Array): Float32Array {
+    if (dtype === "q8") return roundedToQ8(row, this.shape.headDim);
+    return toF32(dtype, fromF32(dtype, row), row.length);
   }
 
   #at(what: CacheRows, pages: Int32Array, index: number): Float32Array {

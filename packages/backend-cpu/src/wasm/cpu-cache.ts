@@ -1,7 +1,7 @@
 /**
  * One layer's pages in the WASM memory. Per page and KV head: keys [⌈blockSize / 8⌉][headDim][8] and values
- * [⌈headDim / 8⌉][blockSize][8], panels that both products of attention read in place; fine and coarse keys
- * [windows that end in a block][headDim], always f32.
+ * [⌈headDim / 8⌉][blockSize][8], panels that both products of attention read in place; in q8 their scales
+ * [keys, values][⌈blockSize / 8⌉ · 8], as f32; fine and coarse keys [windows that end in a block][headDim], always f32.
  */
 import { UnsupportedError, UsageError, dtypeInfo } from "@infllm/tensor";
 import { checkCacheShape, windowLevels } from "@infllm/block-selection";
@@ -33,6 +33,7 @@ export class CpuCache implements LayerCache {
       this.#parts = {
         keys: take("keys", parts.keys),
         values: take("values", parts.values),
+        scales: take("scales", parts.scales),
         fine: take("fine keys", parts.fine),
         coarse: take("coarse keys", parts.coarse),
       };
@@ -45,8 +46,8 @@ export class CpuCache implements LayerCache {
   /** Addresses of the parts. @throws UsageError after release */
   get addresses(): Readonly<Record<keyof PartBytes, number>> {
     if (this.#released) throw new UsageError("A layer cache is used after release().");
-    const { keys, values, fine, coarse } = this.#parts;
-    return { keys: keys.at, values: values.at, fine: fine.at, coarse: coarse.at };
+    const { keys, values, scales, fine, coarse } = this.#parts;
+    return { keys: keys.at, values: values.at, scales: scales.at, fine: fine.at, coarse: coarse.at };
   }
 
   belongsTo(memory: Memory): boolean {
@@ -62,6 +63,7 @@ export class CpuCache implements LayerCache {
 interface PartBytes {
   readonly keys: number;
   readonly values: number;
+  readonly scales: number;
   readonly fine: number;
   readonly coarse: number;
 }
@@ -74,11 +76,13 @@ function partBytes(shape: LayerCacheShape): PartBytes {
   checkShape(shape);
   const { pages, kvHeads, headDim, blockSize, dtype } = shape;
   const heads = pages * kvHeads;
-  const element = dtypeInfo(dtype).blockBytes;
+  const element = dtype === "q8" ? 1 : dtypeInfo(dtype).blockBytes;
+  const slots = Math.ceil(blockSize / 8) * 8;
   const levels = shape.sparse === undefined ? undefined : windowLevels("allocateCache", shape);
   return {
-    keys: heads * Math.ceil(blockSize / 8) * 8 * headDim * element,
+    keys: heads * slots * headDim * element,
     values: heads * blockSize * Math.ceil(headDim / 8) * 8 * element,
+    scales: dtype === "q8" ? heads * 2 * slots * 4 : 0,
     fine: heads * (levels?.fine.slots ?? 0) * headDim * 4,
     coarse: heads * (levels?.coarse.slots ?? 0) * headDim * 4,
   };

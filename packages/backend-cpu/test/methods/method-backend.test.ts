@@ -105,8 +105,8 @@ describe("a backend under a method", () => {
 
   it("offers no 8-bit cache, which would stand unused beside what the method keeps", () => {
     const { backend } = rig("sliding-window", 1, sliding);
-    expect(backend.capabilities.kvCache).toEqual(referenceBackend().capabilities.kvCache.filter((dtype) => dtype !== "f8_e4m3"));
-    expect(() => KvCache.allocate(backend, { layers: 1, kvHeads, headDim, contextLength: 8, dtype: "f8_e4m3" })).toThrow("cannot be had on this backend");
+    expect(backend.capabilities.kvCache).toEqual(referenceBackend().capabilities.kvCache.filter((dtype) => dtype !== "q8"));
+    expect(() => KvCache.allocate(backend, { layers: 1, kvHeads, headDim, contextLength: 8, dtype: "q8" })).toThrow("cannot be had on this backend");
   });
 
   it("refuses another backend's cache", () => {

@@ -14,7 +14,7 @@ struct GroupQueries {
   // First element of a lane's i-th eight.
   static __device__ __forceinline__ int element(int i) {
     const int t = threadIdx.x % 4;
-    return is_e4m3<KV> ? 64 * (i / 2) + 16 * t + 8 * (i % 2) : 32 * i + 8 * t;
+    return is_q8<KV> ? 64 * (i / 2) + 16 * t + 8 * (i % 2) : 32 * i + 8 * t;
   }
 
   __device__ __forceinline__ void load(const T* q, int group) {
@@ -29,7 +29,7 @@ struct GroupQueries {
 
   // One lane's part of key `row` (its own column g): DIM elements in loads of 16 bytes.
   static __device__ __forceinline__ void load_key(Eight (&k)[DIM / 32], const KV* row) {
-    if constexpr (is_e4m3<KV>) {
+    if constexpr (is_q8<KV>) {
 #pragma unroll
       for (int i = 0; i < DIM / 32; i += 2) {
         const uint4 two = __ldg(reinterpret_cast<const uint4*>(row + element(i)));

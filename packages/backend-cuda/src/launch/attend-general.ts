@@ -26,6 +26,7 @@ export function attendGeneral(machine: Machine, { queries, layer, sequences, out
           .pointer(q)
           .pointer(layer.addresses.keys)
           .pointer(layer.addresses.values)
+          .pointer(layer.addresses.scales)
           .pointer(to),
       ),
     ),

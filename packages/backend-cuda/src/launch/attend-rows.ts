@@ -73,6 +73,7 @@ function packDecode(args: KernelArgs, { queries, layer, sequences, scaleLog2, ch
       .pointer(places.q)
       .pointer(layer.addresses.keys)
       .pointer(layer.addresses.values)
+      .pointer(layer.addresses.scales)
       .pointer(places.weights)
       .pointer(places.partial)
       .pointer(places.to),

@@ -20,6 +20,7 @@ export function compressKeys(machine: Machine, { cache, batch }: CompressKeysArg
     (args) =>
       args
         .pointer(at.keys)
+        .pointer(at.scales)
         .pointer(at["fine-keys"])
         .pointer(at["coarse-keys"])
         .struct((batchArgs) => sequences.pack(batchArgs))

@@ -1,4 +1,4 @@
-import { ShapeError, byteLength, toF32 } from "@infllm/tensor";
+import { ShapeError, byteLength, decodeQ8Rows, toF32 } from "@infllm/tensor";
 import { checkSequence, rowPlaces } from "@infllm/block-selection";
 import type { CacheRows, LayerCache, SequenceBatch } from "@infllm/block-selection";
 import { ownCache } from "../checks.ts";
@@ -44,8 +44,16 @@ export function readCache(
 
 /** One part of a page: `[kvHeads, slots, headDim]`. */
 function page(machine: Machine, { shape, addresses }: CudaCache, what: CacheRows, number: number, slots: number): Float32Array {
+  const { kvHeads, headDim } = shape;
   const dtype = what === "keys" || what === "values" ? shape.dtype : machine.activation;
-  const elements = shape.kvHeads * slots * shape.headDim;
+  const elements = kvHeads * slots * headDim;
+  if (dtype === "q8") {
+    const quants = new Int8Array(elements);
+    const pairs = new Uint16Array(2 * kvHeads * slots);
+    machine.stream.read(new Uint8Array(quants.buffer), addresses[what] + number * elements);
+    machine.stream.read(pairs, addresses.scales + number * pairs.byteLength);
+    return decodeQ8Rows({ quants, scales: pairs.filter((_, i) => i % 2 === (what === "keys" ? 0 : 1)) }, headDim);
+  }
   const bytes = new Uint8Array(byteLength(dtype, elements));
   machine.stream.readNow(bytes, addresses[what] + number * bytes.length);
   return toF32(dtype, bytes, elements);

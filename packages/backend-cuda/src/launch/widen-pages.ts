@@ -5,8 +5,8 @@ import type { CudaCache } from "../cuda-cache.ts";
 import type { Machine } from "../machine.ts";
 import type { Sequences } from "../sequences.ts";
 
-/** Elements of 16 bytes as they are stored. */
-const UNIT = 16;
+/** Elements that a thread widens at once. */
+const ELEMENTS = 8;
 const THREADS = 256;
 
 /** Where keys and values lie: `[pages, kvHeads, blockSize, headDim]` each. */
@@ -17,14 +17,14 @@ export interface Pages {
 
 /** Bytes of scratch for the keys of a layer, and as many for its values; 0 where its pages can be read as they are. */
 export function widePageBytes(machine: Machine, { pages, kvHeads, blockSize, headDim, dtype }: LayerCacheShape): number {
-  if (dtype !== "f8_e4m3") return 0;
+  if (dtype !== "q8") return 0;
   return pages * kvHeads * blockSize * headDim * dtypeInfo(machine.activation).blockBytes;
 }
 
 /** The layer's pages in the activations' type: its own, or those that the batch uses copied into `scratch`. */
 export function widePages(machine: Machine, { shape, addresses }: CudaCache, sequences: Sequences, scratch: Pages): Pages {
   const { kvHeads, blockSize, headDim, dtype } = shape;
-  if (dtype !== "f8_e4m3") return addresses;
+  if (dtype !== "q8") return addresses;
   machine.launch(
     `widen_pages_${machine.activation}`,
     { grid: [sequences.blocks(blockSize), kvHeads, sequences.count], block: [THREADS] },
@@ -32,10 +32,11 @@ export function widePages(machine: Machine, { shape, addresses }: CudaCache, seq
       args
         .pointer(addresses.keys)
         .pointer(addresses.values)
+        .pointer(addresses.scales)
         .pointer(scratch.keys)
         .pointer(scratch.values)
         .struct((s) => sequences.pack(s))
-        .i32((blockSize * headDim) / UNIT),
+        .i32(headDim / ELEMENTS),
   );
   return scratch;
 }

@@ -48,7 +48,7 @@ export async function readCache(
 
 /** One part of a page: `[kvHeads, slots, headDim]`. */
 async function page(readback: Readback, layer: WebGpuCache, what: CacheRows, number: number, slots: number): Promise<Float32Array> {
-  const { kvHeads, headDim, dtype } = layer.shape;
+  const { dtype, shape: { kvHeads, headDim } } = layer;
   const count = kvHeads * slots * headDim;
   const bytes = count * dtypeInfo(dtype).blockBytes;
   return toF32(dtype, await readback.read(layer.part(what).allocation, number * bytes, bytes), count);

@@ -1,7 +1,7 @@
 /** The golden cases, end to end: compress, select, attend. */
 import { attend, attendBlocksReference } from "@infllm/attention";
 import type { AttentionBackend } from "@infllm/attention";
-import { sparseConfigFromHf } from "@infllm/block-selection";
+import { compressedDType, sparseConfigFromHf } from "@infllm/block-selection";
 import type { LseMode } from "@infllm/block-selection";
 import { dtypeInfo } from "@infllm/tensor";
 import { makeInputs } from "../cases.ts";
@@ -40,7 +40,7 @@ async function checkGolden(backend: AttentionBackend, test: GoldenCase, golden: 
   const result = await attend(backend, { ...inputs, ...shape, config, mode: "sparse", rows: golden.rows });
   const expected = golden.answers[lse];
   const { activation, kvCache } = backend.capabilities;
-  const epsilon = Math.max(dtypeInfo(activation).epsilon, dtypeInfo(mustBe(kvCache[0])).epsilon);
+  const epsilon = Math.max(dtypeInfo(activation).epsilon, dtypeInfo(compressedDType(mustBe(kvCache[0]), activation)).epsilon);
   const coarseness = epsilon / dtypeInfo("f32").epsilon;
   const scoreTolerance = 1e-5 * coarseness;
 

@@ -52,8 +52,8 @@ export interface LoadOptions extends SourceOptions {
   /** Tokens to make room for; by default the trained context, but at most `DEFAULT_CONTEXT`. */
   readonly contextLength?: number | undefined;
   /**
-   * Type of the KV cache: one of the backend's `capabilities.kvCache`, the first by default. `f8_e4m3` halves a 16-bit
-   * cache, at a small loss of quality.
+   * Type of the KV cache: one of the backend's `capabilities.kvCache`, the first by default. `q8` takes little
+   * more than half of 16 bits, at a small loss of quality.
    */
   readonly kvCache?: CacheDType | undefined;
   /** Type to hold the weight matrices in; as stored by default, where the backend can. */

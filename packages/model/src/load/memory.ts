@@ -1,7 +1,7 @@
 import { KvCache } from "@infllm/attention";
-import { compressedDType } from "@infllm/block-selection";
+import { cachedRowBytes, compressedDType } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
-import { ConfigError, OutOfMemoryError, byteLength, cacheDTypes } from "@infllm/tensor";
+import { ConfigError, OutOfMemoryError, cacheDTypes } from "@infllm/tensor";
 import type { Backend, CacheDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import { activationBytes } from "../forward/activations.ts";
@@ -65,11 +65,11 @@ export function memoryAnywhere(config: ModelConfig, weights: number, options: Ca
   if (!cacheDTypes.includes(dtype)) {
     throw new ConfigError(`kvCache is ${JSON.stringify(dtype)}; it must be one of ${cacheDTypes.join(", ")}.`);
   }
-  const width = config.kvHeads * config.headDim;
+  const { layers, kvHeads, headDim } = config;
   // Coarse windows come at a quarter of the rate of fine ones.
   const compressedRows = sparse === undefined ? 0 : Math.ceil((contextLength * 1.25) / sparse.kernelStride);
-  const kvCache = config.layers * byteLength(dtype, 2 * contextLength * width);
-  const compressedKeys = config.layers * byteLength(compressedDType(dtype, "f16"), compressedRows * width);
+  const kvCache = layers * kvHeads * 2 * contextLength * cachedRowBytes(dtype, headDim);
+  const compressedKeys = layers * kvHeads * compressedRows * cachedRowBytes(compressedDType(dtype, "f16"), headDim);
   const activations = activationBytes(config, "f32", { rows: Math.min(512, contextLength), logitRows: 1, sparse });
   return summed({ weights, kvCache, compressedKeys, activations });
 }
@@ -86,6 +86,6 @@ export function requireMemory(backend: Backend, memory: ModelMemory, contextLeng
     `A model with a context of ${contextLength} tokens (weights, KV cache, buffers)`,
     memory.total,
     available,
-    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a kvCache of f16 or f8_e4m3 where the backend has them.",
+    "Load it with a smaller contextLength, weights as q8_0 or q4_0, or a kvCache of f16 or q8 where the backend has them.",
   );
 }
