@@ -64,6 +64,8 @@ export class Machine {
   readonly #clusters = new Map<string, number>();
   #last = "";
   #launches = 0;
+  /** Must the next launch wait for all before it? */
+  #apart = false;
 
   constructor(
     readonly context: Context,
@@ -124,6 +126,7 @@ export class Machine {
     const status = this.driver.api.cuLaunchKernelEx(this.#config.bytes, handle, this.#args.pointers, null);
     if (status !== 0) this.context.check(status, `launching ${kernel} (${describe(size)})`);
     this.#last = kernel;
+    this.#apart = false;
     this.#launches++;
   }
 
@@ -174,6 +177,12 @@ export class Machine {
     this.#last = "";
   }
 
+  /** Keeps the next launch from starting while those before it run, so that an event between them means something. */
+  separate(): void {
+    this.#last = "";
+    this.#apart = true;
+  }
+
   /** Runs `step` with scratch of its own, which must outlive the recording. */
   withOwnScratch(step: () => void): readonly Allocation[] {
     const own: Allocation[] = [];
@@ -196,7 +205,7 @@ export class Machine {
     const { view } = this.#config;
     [...dimensions(grid), ...dimensions(block), shared].forEach((value, i) => view.setUint32(4 * i, value, true));
     const attributes: [id: number, ...values: number[]][] = [];
-    if (overlap && this.runsHopperCode) attributes.push([LAUNCH_OVERLAP, 1]);
+    if (overlap && !this.#apart && this.runsHopperCode) attributes.push([LAUNCH_OVERLAP, 1]);
     if (cluster > 1) attributes.push([LAUNCH_CLUSTER, cluster, 1, 1]);
     setAttributes(view, attributes);
     return this.modules.kernel(kernel, shared, cluster > PORTABLE_CLUSTER);

@@ -54,9 +54,9 @@ export class Recorder {
       recording = this.#capture("measure", () => {
         events[0]?.recordInGraph(stream.handle);
         pieces.forEach((piece, i) => {
+          machine.separate();
           piece();
           events[i + 1]?.recordInGraph(stream.handle);
-          machine.interrupted();
         });
       });
       this.#live.add(recording);

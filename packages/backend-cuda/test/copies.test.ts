@@ -143,7 +143,9 @@ describe("measuring", () => {
     const { used, recorded } = backend.memory();
     const lines = fake.log().length;
     expect(await backend.measure?.([sample, () => undefined, sample])).toEqual([0.0015, 0.0015, 0.0015].map((seconds) => expect.closeTo(seconds)));
-    const names = fake.log().slice(lines).map((line) => line.split(" ")[0]);
+    const log = fake.log().slice(lines);
+    const names = log.map((line) => line.split(" ")[0]);
+    expect(log.join()).not.toContain("overlap");
     expect(names).toEqual(["capture", "event", "launch", "event", "event", "launch", "event", "captured", "replay"]);
     expect(backend.memory()).toMatchObject({ used, recorded });
     await expect(backend.measure?.([() => backend.write(out, Int32Array.of(1))])).rejects.toThrow("write cannot be recorded");

@@ -1,7 +1,7 @@
 /** The turns of a chat, and the commands that start with a slash. */
 import type { AttentionMode } from "@infllm/attention";
 import { count, type Io, Progress } from "@infllm/command";
-import type { ChatMessage, GenerateStats, Model, Session } from "@infllm/model";
+import type { ChatMessage, GenerateStats, Model, Session, SpeculateOptions } from "@infllm/model";
 import { describeStats } from "../terminal/stats.ts";
 
 export interface ChatOptions {
@@ -11,10 +11,11 @@ export interface ChatOptions {
   readonly topP?: number;
   readonly seed?: number;
   readonly attention: AttentionMode;
+  readonly speculate: SpeculateOptions | undefined;
 }
 
 const help = `/reset  forget the conversation
-/stats  lengths and speeds of the last answer
+/stats  lengths and speeds of the last answer, and memory
 /help   this list
 /exit   leave (as do Ctrl-D, and Ctrl-C at the prompt)
 `;
@@ -81,7 +82,7 @@ export class Conversation {
   async #stream(ids: readonly number[], signal: AbortSignal): Promise<string> {
     const { stdout, stderr } = this.io;
     const progress = new Progress(stderr);
-    const { maxTokens, temperature, topP, seed, attention } = this.options;
+    const { maxTokens, temperature, topP, seed, attention, speculate } = this.options;
     let answer = "";
     try {
       const pieces = this.#session.generate(ids, {
@@ -90,6 +91,7 @@ export class Conversation {
         topP,
         seed,
         attention,
+        speculate,
         signal,
         onPrefill: ({ processed, total }) => progress.update("Reading", processed, total),
         onFinish: (stats) => {

@@ -18,9 +18,10 @@ import {
 import type { CacheDType } from "@infllm/tensor";
 import { Option } from "commander";
 import { Conversation } from "../chat/conversation.ts";
+import { addSpeculationOptions, speculation, type SpeculationOptions } from "../speculation.ts";
 import { lineReader } from "../terminal/lines.ts";
 
-interface Options extends SparseOptions {
+interface Options extends SparseOptions, SpeculationOptions {
   readonly model: string;
   readonly system?: string;
   readonly maxTokens: number;
@@ -63,16 +64,18 @@ export const chat: RegisterCommand = (program, io) => {
     )
     .addOption(backendOption())
     .addOption(threadsOption())
-    .addOption(kvCacheOption())
+    .addOption(kvCacheOption());
+  addSpeculationOptions(command)
     .addHelpText("after", help)
     .action((options: Options) => run(options, io));
 };
 
 async function run(options: Options, io: Io): Promise<void> {
   const { model: name, backend, threads, kvCache, context: contextLength, attention } = options;
+  const speculate = speculation(options);
   const sparse = sparseOverrides(options) ?? (attention === "sparse" ? {} : undefined);
   await useModel({ model: name, backend, threads, contextLength, kvCache, sparse }, io, async (model) => {
-    const conversation = new Conversation(model, options, io);
+    const conversation = new Conversation(model, { ...options, speculate }, io);
     if (io.stdin.isTTY) {
       const { name: title, parameters } = model.description;
       io.stdout.write(

@@ -6,7 +6,6 @@ import {
   count,
   decimal,
   integer,
-  integerList,
   type Io,
   jsonOption,
   kvCacheOption,
@@ -24,9 +23,10 @@ import {
 import type { GenerateStats, Model, Prompt, SpeculateOptions } from "@infllm/model";
 import { ShapeError, type CacheDType } from "@infllm/tensor";
 import { Option } from "commander";
+import { addSpeculationOptions, speculation, type SpeculationOptions } from "../speculation.ts";
 import { describeStats } from "../terminal/stats.ts";
 
-interface Options extends SparseOptions {
+interface Options extends SparseOptions, SpeculationOptions {
   readonly model: string;
   readonly prompt?: string;
   readonly promptFile?: string;
@@ -41,8 +41,6 @@ interface Options extends SparseOptions {
   readonly backend: string;
   readonly threads?: number;
   readonly kvCache?: CacheDType;
-  readonly speculate?: true | number;
-  readonly ngrams?: readonly number[];
   readonly stats?: true;
   readonly profile?: true;
   readonly json?: true;
@@ -83,15 +81,8 @@ export const generate: RegisterCommand = (program, io) => {
     )
     .addOption(backendOption())
     .addOption(threadsOption())
-    .addOption(kvCacheOption())
-    .addOption(
-      new Option("--speculate [tokens]", "draft up to this many tokens (7) where the text repeats, and check them in one pass").argParser(
-        integer({ min: 1, max: 63 }),
-      ),
-    )
-    .addOption(
-      new Option("--ngrams <shortest,longest>", "tokens that must agree for a draft (default: 1,3)").argParser(integerList({ min: 1, max: 8 })),
-    )
+    .addOption(kvCacheOption());
+  addSpeculationOptions(command)
     .option("--stats", "print lengths, speeds and memory to stderr at the end")
     .option("--profile", "the same, and where the time goes op by op; slower")
     .addOption(jsonOption())
@@ -100,37 +91,20 @@ export const generate: RegisterCommand = (program, io) => {
 };
 
 async function run(options: Options, io: Io): Promise<void> {
-  const speculate = drafts(options);
+  const speculate = speculation(options);
   const text = await promptText(options, io);
   const { model, backend, threads, kvCache, context: contextLength } = options;
   await useModel({ model, backend, threads, contextLength, kvCache, sparse: sparseChanges(options) }, io, (loaded) =>
-    answer(loaded, text, { ...options, speculate }, io),
+    answer(loaded, text, options, speculate, io),
   );
 }
 
-/** @throws BadUsageError */
-function drafts({ speculate, ngrams }: Options): SpeculateOptions | undefined {
-  if (ngrams !== undefined && speculate === undefined) throw new BadUsageError("--ngrams says how drafts are looked up; it needs --speculate.");
-  if (speculate === undefined) return undefined;
-  const tokens = speculate === true ? {} : { tokens: speculate };
-  if (ngrams === undefined) return tokens;
-  const [shortest = 0, longest = 0] = ngrams;
-  if (ngrams.length !== 2 || shortest > longest) {
-    throw new BadUsageError(`--ngrams is ${ngrams.join()}; it must be two numbers, the shorter one first, such as 1,3.`);
-  }
-  return { ...tokens, ngrams: [shortest, longest] };
-}
-
-interface Answering extends Omit<Options, "speculate"> {
-  readonly speculate: SpeculateOptions | undefined;
-}
-
-async function answer(model: Model, text: string, options: Answering, io: Io): Promise<void> {
+async function answer(model: Model, text: string, options: Options, speculate: SpeculateOptions | undefined, io: Io): Promise<void> {
   const asChat = model.tokenizer.hasChatTemplate && !options.raw;
   const ids = model.promptIds(asChat ? [{ role: "user", content: text }] : text);
   requireRoom(ids.length, model);
   const progress = new Progress(io.stderr);
-  const { maxTokens, temperature, topP, topK, seed, attention, speculate, profile } = options;
+  const { maxTokens, temperature, topP, topK, seed, attention, profile } = options;
   let stats: GenerateStats | undefined;
   let written = "";
   const pieces = model.generate(ids satisfies Prompt, {

@@ -62,8 +62,9 @@ async function run(source: string, options: Options, io: Io): Promise<void> {
   const progress = new Progress(io.stderr);
   const onProgress = (state: Parameters<typeof showLoading>[1]): void => showLoading(progress, state);
   const description = await inspectModel(source, { onProgress, signal: io.interrupts.signal }).finally(() => progress.clear());
-  const { memory, backend, paths } = await onBackend(options.backend, (opened) => ({
+  const { memory, chunk, backend, paths } = await onBackend(options.backend, (opened) => ({
     memory: memoryRows(description, options, opened),
+    chunk: opened?.capabilities.prefillRows ?? 512,
     ...(opened && { backend: opened.name, paths: attentionPaths(opened, description, options.kvCache) }),
   }));
   if (options.json) {
@@ -75,6 +76,8 @@ async function run(source: string, options: Options, io: Io): Promise<void> {
   io.stdout.write(`${describeArchitecture(description)}\n`);
   io.stdout.write(wrap(describeAttention(description.sparse), columns));
   io.stdout.write(`\nMemory ${backend === undefined ? "(estimate)" : `on ${backend}`}:\n${memoryTable(memory)}`);
+  const bounded = `Prompts are read in chunks of ${count(chunk)} tokens: buffers hold one chunk and do not grow with the prompt. What ops need `;
+  io.stdout.write(wrap(`${bounded} beside all that, generate --stats tells.`, columns));
   if (paths) io.stdout.write(`\nKernels on ${backend}:\n${pathTable(paths)}`);
 }
 

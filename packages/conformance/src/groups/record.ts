@@ -73,6 +73,29 @@ export function recordCases(checks: Checks): void {
       });
     }
 
+    if (checks.backend.measure !== undefined && checks.backend.neural !== undefined) {
+      checks.check("pieces that are measured run in order, and take some time", async (device) => {
+        const [rows, width] = [3, 64];
+        const gateUp = device.input(Float32Array.from({ length: rows * 2 * width }, (_, i) => Math.sin(i)), 2 * width);
+        const weight = device.tensor("f32", [width], new Float32Array(width).fill(1));
+        const [gated, out] = [device.output(rows, width), device.output(rows, width)];
+        const pieces = [
+          () => device.neural.swiglu({ gateUp, out: gated.tensor }),
+          () => undefined,
+          () => device.neural.rmsNorm({ x: gated.tensor, weight, epsilon: 1e-6, out: out.tensor }),
+        ];
+        for (const piece of pieces) piece();
+        const expected = await out.read();
+        out.fill(new Float32Array(rows * width));
+        gated.fill(new Float32Array(rows * width));
+        const seconds = await mustBe(device.backend.measure)(pieces);
+        expect(seconds).toHaveLength(3);
+        for (const each of seconds) expect(each).toBeGreaterThanOrEqual(0);
+        expect(Math.max(...seconds)).toBeLessThan(1);
+        expectSame("results", await out.read(), expected);
+      });
+    }
+
     checks.check("a recorded step does not have to run", async (device) => {
       const tensor = device.tensor("f32", [2], [1, 2]);
       const step = device.backend.record(() => undefined);

@@ -51,6 +51,19 @@ export function tensorCases(checks: Checks): void {
       });
     }
 
+    checks.check("data of many megabytes arrives whole, between others", async (device) => {
+      const [rows, columns] = [3000, 1001];
+      const values = Int32Array.from({ length: rows * columns }, (_, i) => Math.imul(i, 0x9e3779b1));
+      const small = device.tensor("i32", [2], [7, 8]);
+      const tensor = device.allocate("i32", [rows, columns]);
+      device.backend.write(tensor, values);
+      device.write(small, [9, 10]);
+      const [whole, part] = await Promise.all([device.backend.read(tensor), device.backend.read(tensor.view({ columns: [1000, 1001] }))]);
+      expect(whole.length === values.length && whole.every((value, i) => value === values[i])).toBe(true);
+      expect(part.length === rows && part.every((value, row) => value === values[row * columns + 1000])).toBe(true);
+      expectSame("small", await device.read(small), [9, 10]);
+    });
+
     checks.check("memory use counts tensors", async (device) => {
       const before = device.backend.memory();
       device.allocate("f32", [256, 1024]);

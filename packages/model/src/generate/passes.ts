@@ -101,9 +101,14 @@ export class Passes {
     });
   }
 
-  /** Room for `rows` rows of `check`, so that it allocates nothing. @throws OutOfMemoryError */
-  prepareChecks(rows: number): void {
-    if (this.#checks === undefined || this.#checks.rows < rows) this.#allocateChecks(rows);
+  /**
+   * Makes room for `rows` rows of `check`, so that it allocates nothing. What earlier ones left is gone when this is true.
+   * @throws OutOfMemoryError
+   */
+  prepareChecks(rows: number): boolean {
+    if (this.#checks !== undefined && this.#checks.rows >= rows) return false;
+    this.#allocateChecks(rows);
+    return true;
   }
 
   /** Runs what `enqueue` enqueues op by op, and adds the time of each. */

@@ -183,7 +183,7 @@ export class Runner {
 
   /** Room to check drafts of so many tokens. @throws OutOfMemoryError */
   prepareChecks(tokens: number): void {
-    this.#passes.prepareChecks(tokens + 1);
+    if (this.#passes.prepareChecks(tokens + 1) && this.#last?.checked) this.#last = undefined;
   }
 
   /**
