@@ -13,9 +13,9 @@ import { hfRow, isReordered, reorder } from "../weights/rope-order.ts";
 import { tensorList } from "../weights/tensor-list.ts";
 import { configMetadata, ropeTensorsOf } from "./gguf-metadata.ts";
 import { vocabularyMetadata } from "./gguf-vocabulary.ts";
-import { configToHf } from "./hf-config.ts";
+import { writeHfFolder } from "./hf-folder.ts";
 import { writeFileWhole } from "./output-file.ts";
-import { streamSafetensors } from "./safetensors-stream.ts";
+import type { StreamedTensor } from "./safetensors-stream.ts";
 import { tensorRows, writtenAs } from "./tensor-rows.ts";
 import type { TensorPlan } from "./tensor-rows.ts";
 
@@ -97,39 +97,19 @@ function reordered({ headDim }: ModelConfig, { dtype, shape }: TensorPlan, data:
 
 async function toSafetensors(opened: OpenedModel, { dtype, out, onProgress, signal }: ConvertOptions): Promise<Converted> {
   const { config, weights } = opened;
-  const { join } = await import("node:path");
   const advance = progress(opened, onProgress, signal);
-  const plans = [...tensorList(config)].map(([name, shape]): TensorPlan => {
+  const tensors = [...tensorList(config)].map(([name, shape]): StreamedTensor => {
     const wanted: EncodableDType | "stored" = dtype ?? "stored";
-    return { name, shape, dtype: writtenAs(name, shape, weights.info(name).dtype, wanted) };
+    const plan = { name, shape, dtype: writtenAs(name, shape, weights.info(name).dtype, wanted) };
+    return { ...plan, data: () => rowsOf(opened, plan, advance) };
   });
-  const tokenizer = await opened.tokenizer();
-  const template = tokenizer.chatTemplate === undefined ? {} : { chat_template: tokenizer.chatTemplate };
   const torch = { f32: "float32", f16: "float16", bf16: "bfloat16" }[String(dtype)];
-  const texts = {
-    "config.json": { ...configToHf(config), ...(torch === undefined ? {} : { torch_dtype: torch }) },
-    "generation_config.json": generationConfig(opened),
-    "tokenizer.json": tokenizer.tokenizer,
-    "tokenizer_config.json": { ...tokenizer.config, ...template },
-  };
-  const path = join(out, "model.safetensors");
-  const bytes = await writeFileWhole(path, (sink) => streamSafetensors(sink, weights, plans, (plan) => advance(plan.name)));
-  const files = [path];
-  for (const [name, content] of Object.entries(texts)) {
-    const file = join(out, name);
-    await writeFileWhole(file, (sink) => sink.write(new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`)));
-    files.push(file);
-  }
-  return { files, bytes };
+  return writeHfFolder(opened, out, tensors, torch === undefined ? {} : { torch_dtype: torch });
 }
 
-function generationConfig({ config, sampling }: OpenedModel) {
-  const { temperature, topP, topK } = sampling;
-  return {
-    ...(config.bosId === undefined ? {} : { bos_token_id: config.bosId }),
-    eos_token_id: config.eosIds,
-    ...(temperature === 0 ? { do_sample: false } : { do_sample: true, temperature, top_p: topP, top_k: topK }),
-  };
+async function* rowsOf({ weights }: OpenedModel, plan: TensorPlan, advance: (name: string) => void): AsyncGenerator<Uint8Array> {
+  for await (const { data } of tensorRows(weights, plan)) yield data;
+  advance(plan.name);
 }
 
 /** Counts source bytes tensor by tensor; stops when the signal says so. */
