@@ -1,5 +1,5 @@
 import { ConfigError, rowBytes, tensorBytes } from "@infllm/tensor";
-import type { EncodableDType } from "@infllm/tensor";
+import type { DType, EncodableDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import { writeGguf } from "../formats/gguf-writer.ts";
 import type { GgufTensor } from "../formats/gguf-writer.ts";
@@ -63,7 +63,7 @@ async function toGguf(opened: OpenedModel, { dtype, out, onProgress, signal }: C
   const advance = progress(opened, onProgress, signal);
   const tensors = [...tensorList(config)].map(([name, shape]): GgufTensor => {
     const stored = weights.info(name).dtype;
-    const plan = { name, shape, dtype: shape.length === 1 ? ("f32" as const) : writtenAs(name, shape, stored, dtype ?? "stored") };
+    const plan = { name, shape, dtype: shape.length === 1 ? ("f32" as const) : writtenAs(name, shape, stored, dtype ?? ggufType(stored)) };
     return { name: ggufName(name), dtype: plan.dtype, shape, data: () => ggufData(opened, plan, advance) };
   });
   const contents = {
@@ -75,6 +75,11 @@ async function toGguf(opened: OpenedModel, { dtype, out, onProgress, signal }: C
   };
   const bytes = await writeFileWhole(out, (sink) => writeGguf(sink, contents));
   return { files: [out], bytes };
+}
+
+/** GGUF has no q4_g128; q4_1 takes its quants as they are. */
+function ggufType(stored: DType): "stored" | "q4_1" {
+  return stored === "q4_g128" ? "q4_1" : "stored";
 }
 
 /** A tensor's data in GGUF's row order. */

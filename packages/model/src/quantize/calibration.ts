@@ -20,6 +20,11 @@ export interface CalibrationOptions extends Pick<LoadOptions, "backend" | "onPro
   readonly tokens: number;
 }
 
+/** What is done with the arguments of a linear layer now. */
+interface Observing {
+  observe: (args: LinearArgs) => void;
+}
+
 /** A model that reads a text to show what goes into its linear layers. */
 export class Calibration {
   readonly #model: Model;
@@ -28,14 +33,14 @@ export class Calibration {
   readonly #sources: ReadonlyMap<WeightMatrix, readonly string[]>;
   /** The products wanted now, by the name of a weight tensor; matrices on one input share them. */
   #wanted = new Map<string, InputProducts>();
-  readonly #observing: { observe: (args: LinearArgs) => void };
+  readonly #observing: Observing;
 
   private constructor(parts: {
     model: Model;
     backend: ObservableBackend;
     sequences: readonly number[][];
     sources: ReadonlyMap<WeightMatrix, readonly string[]>;
-    observing: { observe: (args: LinearArgs) => void };
+    observing: Observing;
   }) {
     this.#model = parts.model;
     this.#backend = parts.backend;
@@ -47,7 +52,7 @@ export class Calibration {
   /** @throws ConfigError for a text that is too short; UnsupportedError for a backend that cannot be observed; as `loadModel` */
   static async open(opened: OpenedModel, options: CalibrationOptions): Promise<Calibration> {
     const backend = requireObservable(requireModelBackend(options.backend));
-    const observing = { observe: (_: LinearArgs): void => {} };
+    const observing: Observing = { observe: () => {} };
     const sources = new Map<WeightMatrix, readonly string[]>();
     const watched = observeLinear(backend, (args) => observing.observe(args));
     const contextLength = Math.min(SEQUENCE, opened.config.trainedContext);
