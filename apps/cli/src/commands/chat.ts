@@ -1,6 +1,7 @@
 import type { AttentionMode } from "@infllm/attention";
 import {
   addSparseOptions,
+  addThinkingOptions,
   backendOption,
   count,
   decimal,
@@ -11,6 +12,8 @@ import {
   type RegisterCommand,
   type SparseOptions,
   sparseOverrides,
+  thinkingTemplate,
+  type ThinkingOptions,
   threadsOption,
   useModel,
 } from "@infllm/command";
@@ -18,7 +21,7 @@ import { Option } from "commander";
 import { Conversation } from "../chat/conversation.ts";
 import { lineReader } from "../terminal/lines.ts";
 
-interface Options extends SparseOptions {
+interface Options extends SparseOptions, ThinkingOptions {
   readonly model: string;
   readonly system?: string;
   readonly maxTokens: number;
@@ -52,6 +55,7 @@ export const chat: RegisterCommand = (program, io) => {
     .addOption(
       new Option("--attention <mode>", "auto: sparse from the model's dense length on").choices(["auto", "dense", "sparse"]).default("auto"),
     );
+  addThinkingOptions(command);
   addSparseOptions(command)
     .addOption(
       new Option("--context <tokens>", "room for the whole chat (default: what the model was trained for, at most 16384)").argParser(
@@ -68,7 +72,7 @@ async function run(options: Options, io: Io): Promise<void> {
   const { model: name, backend, threads, context: contextLength, attention } = options;
   const sparse = sparseOverrides(options) ?? (attention === "sparse" ? {} : undefined);
   await useModel({ model: name, backend, threads, contextLength, sparse }, io, async (model) => {
-    const conversation = new Conversation(model, options, io);
+    const conversation = new Conversation(model, { ...options, template: thinkingTemplate(model, options) }, io);
     if (io.stdin.isTTY) {
       const { name: title, parameters } = model.description;
       io.stdout.write(

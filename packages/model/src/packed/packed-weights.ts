@@ -51,7 +51,7 @@ export function packedWeights(source: WeightSource, config: PackedConfig, expect
   const hidden = new Set([...parts, ...emptyBiases]);
   let current: { readonly name: string; readonly matrix: PackedMatrix } | undefined;
   return {
-    names: [...[...modules.keys()], ...source.names.filter((name) => !hidden.has(name))],
+    names: [...modules.keys(), ...source.names.filter((name) => !hidden.has(name))],
     info(name) {
       const module = modules.get(name);
       if (module === undefined) return source.info(name);
