@@ -3,7 +3,7 @@ import { infllm } from "../test/harness.ts";
 import { version } from "../package.json";
 import { commands } from "./commands/index.ts";
 
-const names = ["demo", "generate", "chat", "inspect", "attention", "devices", "pull", "convert"];
+const names = ["demo", "generate", "chat", "inspect", "attention", "devices", "pull", "convert", "quantize"];
 
 describe("infllm", () => {
   it("has its commands", async () => {

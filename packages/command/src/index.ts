@@ -22,6 +22,8 @@ export { run } from "./program.ts";
 export type { ProgramInfo, RegisterCommand } from "./program.ts";
 export { addSparseOptions, checkOverrides, sparseOverrides } from "./sparse-options.ts";
 export type { SparseOptions } from "./sparse-options.ts";
+export { addThinkingOptions, thinkingTemplate } from "./thinking-option.ts";
+export type { ThinkingOptions } from "./thinking-option.ts";
 export { Progress, progressLine } from "./terminal/progress.ts";
 export type { Unit } from "./terminal/progress.ts";
 export { count, duration, rate, table, wrap } from "./terminal/text.ts";

@@ -38,3 +38,6 @@ export { ggufBytes, writeGguf } from "./formats/gguf-writer.ts";
 export type { ByteSink, GgufContents, GgufTensor } from "./formats/gguf-writer.ts";
 export { convertModel, convertTypes } from "./convert/convert-model.ts";
 export type { Converted, ConvertOptions, ConvertType } from "./convert/convert-model.ts";
+export { DEFAULT_CALIBRATION_TOKENS, quantizeMethods, quantizeModel } from "./quantize/quantize-model.ts";
+export type { QuantizeMethod, QuantizeOptions, QuantizeProgress } from "./quantize/quantize-model.ts";
+export type { WrittenFolder } from "./convert/hf-folder.ts";

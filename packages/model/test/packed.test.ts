@@ -2,7 +2,7 @@
 import { fromF32, toF32 } from "@infllm/tensor";
 import { describe, expect, it } from "vitest";
 import type { JsonObject } from "../src/config/options.ts";
-import { packedConfig } from "../src/packed/packed-config.ts";
+import { asStored, packedConfig } from "../src/packed/packed-config.ts";
 import { packedWeights } from "../src/packed/packed-weights.ts";
 import { fixtureJson, fixtureTensors, tensorsUnder } from "./support/fixture-source.ts";
 
@@ -21,7 +21,7 @@ describe("packed weights are, to the bit, the float16 numbers that their kernels
         info: (part: string) => source.info(part.replace("linear.", "")),
         readRows: (part: string, from: number, to: number) => source.readRows(part.replace("linear.", ""), from, to),
       };
-      const weights = packedWeights(module, packedConfig(config, "cases.json"), new Set());
+      const weights = packedWeights(module, packedConfig(config, "cases.json"), new Map());
       await weights.verify?.();
       expect(weights.names.filter((each) => !each.endsWith("expected"))).toEqual(["linear.weight"]);
       const { dtype, shape } = weights.info("linear.weight");
@@ -41,4 +41,32 @@ describe("packed weights are, to the bit, the float16 numbers that their kernels
       }
     });
   }
+
+  it("fused, as CPM.cu repacks GPTQ checkpoints of MiniCPM4: q, k, v in one matrix in Marlin's order", async () => {
+    const source = tensorsUnder(file, "marlin.");
+    const fused = "model.layers.0.self_attn.qkv_proj";
+    const inner: Record<string, string> = { [`${fused}.qweight`]: "B", [`${fused}.scales`]: "s" };
+    const reads: string[] = [];
+    const repacked = {
+      names: Object.keys(inner),
+      info: (name: string) => source.info(inner[name] ?? ""),
+      readRows: (name: string, from: number, to: number) => (reads.push(name), source.readRows(inner[name] ?? "", from, to)),
+    };
+    const config = asStored(packedConfig({ quant_method: "gptq", bits: 4, group_size: 128, checkpoint_format: "gptq" }, "config.json"), repacked.names);
+    expect(config.description).toBe("GPTQ in Marlin's order, 4 bits, groups of 128");
+    const parts = [["q", 160], ["k", 48], ["v", 48]] as const;
+    const expected = new Map(parts.map(([part, rows]) => [`model.layers.0.self_attn.${part}_proj.weight`, [rows, 256]]));
+    const weights = packedWeights(repacked, config, expected);
+    expect([...weights.names].sort()).toEqual([...expected.keys()].sort());
+    let first = 0;
+    for (const [part, rows] of parts) {
+      const name = `model.layers.0.self_attn.${part}_proj.weight`;
+      expect(weights.info(name)).toEqual({ dtype: "q4_g128", shape: [rows, 256] });
+      const values = toF32("q4_g128", await weights.readRows(name, 0, rows), rows * 256);
+      expect(fromF32("f16", values)).toEqual(await source.readRows("expected", first, first + rows));
+      first += rows;
+    }
+    expect(reads.filter((name) => name.endsWith("qweight"))).toHaveLength(1);
+    expect(() => packedWeights(repacked, config, new Map([...expected].slice(1)))).toThrow(/holds 256 rows, but the config gives .* 96 together/);
+  });
 });

@@ -1,11 +1,13 @@
 /** The turns of a chat, and the commands that start with a slash. */
 import type { AttentionMode } from "@infllm/attention";
 import { count, type Io, Progress } from "@infllm/command";
-import type { ChatMessage, GenerateStats, Model, Session, SpeculateOptions } from "@infllm/model";
+import type { ChatMessage, ChatTemplateOptions, GenerateStats, Model, Session, SpeculateOptions } from "@infllm/model";
 import { describeStats } from "../terminal/stats.ts";
 
 export interface ChatOptions {
   readonly system?: string;
+  /** Variables for the chat template. */
+  readonly template?: ChatTemplateOptions | undefined;
   readonly maxTokens: number;
   readonly temperature?: number;
   readonly topP?: number;
@@ -66,7 +68,7 @@ export class Conversation {
 
   async #answer(text: string): Promise<void> {
     const messages = [...this.#messages, { role: "user", content: text }];
-    const ids = this.model.promptIds(messages);
+    const ids = this.model.promptIds(messages, this.options.template);
     if (ids.length >= this.model.contextLength) {
       this.io.stderr.write(
         `The chat would have ${count(ids.length)} tokens with this message, but its context holds ` +

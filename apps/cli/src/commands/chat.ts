@@ -1,6 +1,7 @@
 import type { AttentionMode } from "@infllm/attention";
 import {
   addSparseOptions,
+  addThinkingOptions,
   backendOption,
   count,
   decimal,
@@ -12,6 +13,8 @@ import {
   type RegisterCommand,
   type SparseOptions,
   sparseOverrides,
+  thinkingTemplate,
+  type ThinkingOptions,
   threadsOption,
   useModel,
 } from "@infllm/command";
@@ -21,7 +24,7 @@ import { Conversation } from "../chat/conversation.ts";
 import { addSpeculationOptions, speculation, type SpeculationOptions } from "../speculation.ts";
 import { lineReader } from "../terminal/lines.ts";
 
-interface Options extends SparseOptions, SpeculationOptions {
+interface Options extends SparseOptions, SpeculationOptions, ThinkingOptions {
   readonly model: string;
   readonly system?: string;
   readonly maxTokens: number;
@@ -56,6 +59,7 @@ export const chat: RegisterCommand = (program, io) => {
     .addOption(
       new Option("--attention <mode>", "auto: sparse from the model's dense length on").choices(["auto", "dense", "sparse"]).default("auto"),
     );
+  addThinkingOptions(command);
   addSparseOptions(command)
     .addOption(
       new Option("--context <tokens>", "room for the whole chat (default: what the model was trained for, at most 16384)").argParser(
@@ -75,7 +79,7 @@ async function run(options: Options, io: Io): Promise<void> {
   const speculate = speculation(options);
   const sparse = sparseOverrides(options) ?? (attention === "sparse" ? {} : undefined);
   await useModel({ model: name, backend, threads, contextLength, kvCache, sparse }, io, async (model) => {
-    const conversation = new Conversation(model, { ...options, speculate }, io);
+    const conversation = new Conversation(model, { ...options, speculate, template: thinkingTemplate(model, options) }, io);
     if (io.stdin.isTTY) {
       const { name: title, parameters } = model.description;
       io.stdout.write(

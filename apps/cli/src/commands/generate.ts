@@ -1,6 +1,8 @@
 import type { AttentionMode } from "@infllm/attention";
+import { sparseConfig } from "@infllm/block-selection";
 import {
   addSparseOptions,
+  addThinkingOptions,
   backendOption,
   BadUsageError,
   count,
@@ -17,16 +19,18 @@ import {
   type RegisterCommand,
   type SparseOptions,
   sparseOverrides,
+  thinkingTemplate,
+  type ThinkingOptions,
   threadsOption,
   useModel,
 } from "@infllm/command";
-import type { GenerateStats, Model, Prompt, SpeculateOptions } from "@infllm/model";
+import type { GenerateStats, Model, ModelDescription, Prompt, SpeculateOptions } from "@infllm/model";
 import { ShapeError, type CacheDType } from "@infllm/tensor";
 import { Option } from "commander";
 import { addSpeculationOptions, speculation, type SpeculationOptions } from "../speculation.ts";
 import { describeStats } from "../terminal/stats.ts";
 
-interface Options extends SparseOptions, SpeculationOptions {
+interface Options extends SparseOptions, SpeculationOptions, ThinkingOptions {
   readonly model: string;
   readonly prompt?: string;
   readonly promptFile?: string;
@@ -73,6 +77,7 @@ export const generate: RegisterCommand = (program, io) => {
     .addOption(
       new Option("--attention <mode>", "auto: sparse from the model's dense length on").choices(["auto", "dense", "sparse"]).default("auto"),
     );
+  addThinkingOptions(command);
   addSparseOptions(command)
     .addOption(
       new Option("--context <tokens>", "room for prompt and answer (default: what the model was trained for, at most 16384)").argParser(
@@ -101,8 +106,11 @@ async function run(options: Options, io: Io): Promise<void> {
 
 async function answer(model: Model, text: string, options: Options, speculate: SpeculateOptions | undefined, io: Io): Promise<void> {
   const asChat = model.tokenizer.hasChatTemplate && !options.raw;
-  const ids = model.promptIds(asChat ? [{ role: "user", content: text }] : text);
+  if (options.raw && options.thinking !== undefined) throw new BadUsageError("--raw goes without a chat template, which --thinking is about; leave one of them out.");
+  const template = thinkingTemplate(model, options);
+  const ids = model.promptIds(asChat ? [{ role: "user", content: text }] : text, template);
   requireRoom(ids.length, model);
+  if (options.attention === "auto") io.stderr.write(sparseHint(ids.length, model.description) ?? "");
   const progress = new Progress(io.stderr);
   const { maxTokens, temperature, topP, topK, seed, attention, profile } = options;
   let stats: GenerateStats | undefined;
@@ -153,6 +161,15 @@ async function promptText(options: Options, io: Io): Promise<string> {
 /** Overrides that were given; an empty set where a model without numbers of its own is to attend sparsely. */
 function sparseChanges(options: Options): ReturnType<typeof sparseOverrides> {
   return sparseOverrides(options) ?? (options.attention === "sparse" ? {} : undefined);
+}
+
+/** How to switch sparse attention on, for prompts that a model with a sparse_config would read sparsely. */
+export function sparseHint(tokens: number, { name, sparse }: Pick<ModelDescription, "name" | "sparse">): string | undefined {
+  if (sparse !== undefined || tokens < sparseConfig().denseLen) return undefined;
+  return (
+    `${name} has no sparse_config, so these ${count(tokens)} tokens are read densely. ` +
+    "--attention sparse reads them block by block; --attention dense leaves this note out.\n"
+  );
 }
 
 function requireRoom(tokens: number, { contextLength, description }: Model): void {

@@ -7,6 +7,7 @@ import { devices } from "./devices.ts";
 import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { pull } from "./pull.ts";
+import { quantize } from "./quantize.ts";
 
 /** In the order of `infllm --help`. */
-export const commands: readonly RegisterCommand[] = [demo, generate, chat, inspect, attention, devices, pull, convert];
+export const commands: readonly RegisterCommand[] = [demo, generate, chat, inspect, attention, devices, pull, convert, quantize];

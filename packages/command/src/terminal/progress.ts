@@ -2,7 +2,7 @@ import { formatBytes } from "@infllm/tensor";
 import type { Output } from "../io.ts";
 
 /** What is counted; bytes are written as KiB, MiB, …. */
-export type Unit = "bytes" | "tokens" | "rows" | "samples";
+export type Unit = "bytes" | "tokens" | "rows" | "samples" | "matrices";
 
 const quietMs = 1000;
 const redrawMs = 100;

@@ -52,6 +52,17 @@ describe("configFromHf", () => {
     expect(config.residualScale).toBeCloseTo(1.4 / Math.sqrt(32), 12);
   });
 
+  it("reads MiniCPM4-8B and 4.1-8B without sparse_config as dense, whatever their first context", () => {
+    const published = { ...smallConfig("minicpm"), ...miniCpm4, sparse_config: undefined, tie_word_embeddings: false };
+    for (const context of [32768, 65536]) {
+      const rope_scaling = { ...miniCpm4.rope_scaling, factor: 1.0, original_max_position_embeddings: context };
+      const other = { attention_bias: false, attention_dropout: 0, pretraining_tp: 1, torch_dtype: "bfloat16", use_cache: true, transformers_version: "4.46.3" };
+      const config = configFromHf({ config: { ...published, ...other, max_position_embeddings: context, rope_scaling }, hasOutputMatrix: true });
+      expect(config).not.toHaveProperty("sparse");
+      expect(config).toMatchObject({ trainedContext: context, tiedEmbeddings: false, kvHeads: 2, rope: { scaling: { originalContext: context, amplitude: 1 } } });
+    }
+  });
+
   it("takes the end tokens of generation_config.json where there are some", () => {
     const config = smallConfig("llama");
     const generation = { eos_token_id: [7, 8] };

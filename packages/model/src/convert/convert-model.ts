@@ -1,5 +1,5 @@
 import { ConfigError, rowBytes, tensorBytes } from "@infllm/tensor";
-import type { EncodableDType } from "@infllm/tensor";
+import type { DType, EncodableDType } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import { writeGguf } from "../formats/gguf-writer.ts";
 import type { GgufTensor } from "../formats/gguf-writer.ts";
@@ -13,9 +13,9 @@ import { hfRow, isReordered, reorder } from "../weights/rope-order.ts";
 import { tensorList } from "../weights/tensor-list.ts";
 import { configMetadata, ropeTensorsOf } from "./gguf-metadata.ts";
 import { vocabularyMetadata } from "./gguf-vocabulary.ts";
-import { configToHf } from "./hf-config.ts";
+import { writeHfFolder } from "./hf-folder.ts";
 import { writeFileWhole } from "./output-file.ts";
-import { streamSafetensors } from "./safetensors-stream.ts";
+import type { StreamedTensor } from "./safetensors-stream.ts";
 import { tensorRows, writtenAs } from "./tensor-rows.ts";
 import type { TensorPlan } from "./tensor-rows.ts";
 
@@ -63,7 +63,7 @@ async function toGguf(opened: OpenedModel, { dtype, out, onProgress, signal }: C
   const advance = progress(opened, onProgress, signal);
   const tensors = [...tensorList(config)].map(([name, shape]): GgufTensor => {
     const stored = weights.info(name).dtype;
-    const plan = { name, shape, dtype: shape.length === 1 ? ("f32" as const) : writtenAs(name, shape, stored, dtype ?? "stored") };
+    const plan = { name, shape, dtype: shape.length === 1 ? ("f32" as const) : writtenAs(name, shape, stored, dtype ?? ggufType(stored)) };
     return { name: ggufName(name), dtype: plan.dtype, shape, data: () => ggufData(opened, plan, advance) };
   });
   const contents = {
@@ -75,6 +75,11 @@ async function toGguf(opened: OpenedModel, { dtype, out, onProgress, signal }: C
   };
   const bytes = await writeFileWhole(out, (sink) => writeGguf(sink, contents));
   return { files: [out], bytes };
+}
+
+/** GGUF has no q4_g128; q4_1 takes its quants as they are. */
+function ggufType(stored: DType): "stored" | "q4_1" {
+  return stored === "q4_g128" ? "q4_1" : "stored";
 }
 
 /** A tensor's data in GGUF's row order. */
@@ -97,39 +102,19 @@ function reordered({ headDim }: ModelConfig, { dtype, shape }: TensorPlan, data:
 
 async function toSafetensors(opened: OpenedModel, { dtype, out, onProgress, signal }: ConvertOptions): Promise<Converted> {
   const { config, weights } = opened;
-  const { join } = await import("node:path");
   const advance = progress(opened, onProgress, signal);
-  const plans = [...tensorList(config)].map(([name, shape]): TensorPlan => {
+  const tensors = [...tensorList(config)].map(([name, shape]): StreamedTensor => {
     const wanted: EncodableDType | "stored" = dtype ?? "stored";
-    return { name, shape, dtype: writtenAs(name, shape, weights.info(name).dtype, wanted) };
+    const plan = { name, shape, dtype: writtenAs(name, shape, weights.info(name).dtype, wanted) };
+    return { ...plan, data: () => rowsOf(opened, plan, advance) };
   });
-  const tokenizer = await opened.tokenizer();
-  const template = tokenizer.chatTemplate === undefined ? {} : { chat_template: tokenizer.chatTemplate };
   const torch = { f32: "float32", f16: "float16", bf16: "bfloat16" }[String(dtype)];
-  const texts = {
-    "config.json": { ...configToHf(config), ...(torch === undefined ? {} : { torch_dtype: torch }) },
-    "generation_config.json": generationConfig(opened),
-    "tokenizer.json": tokenizer.tokenizer,
-    "tokenizer_config.json": { ...tokenizer.config, ...template },
-  };
-  const path = join(out, "model.safetensors");
-  const bytes = await writeFileWhole(path, (sink) => streamSafetensors(sink, weights, plans, (plan) => advance(plan.name)));
-  const files = [path];
-  for (const [name, content] of Object.entries(texts)) {
-    const file = join(out, name);
-    await writeFileWhole(file, (sink) => sink.write(new TextEncoder().encode(`${JSON.stringify(content, null, 2)}\n`)));
-    files.push(file);
-  }
-  return { files, bytes };
+  return writeHfFolder(opened, out, tensors, torch === undefined ? {} : { torch_dtype: torch });
 }
 
-function generationConfig({ config, sampling }: OpenedModel) {
-  const { temperature, topP, topK } = sampling;
-  return {
-    ...(config.bosId === undefined ? {} : { bos_token_id: config.bosId }),
-    eos_token_id: config.eosIds,
-    ...(temperature === 0 ? { do_sample: false } : { do_sample: true, temperature, top_p: topP, top_k: topK }),
-  };
+async function* rowsOf({ weights }: OpenedModel, plan: TensorPlan, advance: (name: string) => void): AsyncGenerator<Uint8Array> {
+  for await (const { data } of tensorRows(weights, plan)) yield data;
+  advance(plan.name);
 }
 
 /** Counts source bytes tensor by tensor; stops when the signal says so. */

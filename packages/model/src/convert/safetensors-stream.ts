@@ -1,29 +1,26 @@
 import { UnsupportedError, tensorBytes } from "@infllm/tensor";
 import type { DType } from "@infllm/tensor";
 import type { ByteSink } from "../formats/gguf-writer.ts";
-import type { WeightSource } from "../formats/weight-source.ts";
-import { tensorRows } from "./tensor-rows.ts";
-import type { TensorPlan } from "./tensor-rows.ts";
 
-const fileTypes: Partial<Record<DType, string>> = { f32: "F32", f16: "F16", bf16: "BF16" };
+const fileTypes: Partial<Record<DType, string>> = { f32: "F32", f16: "F16", bf16: "BF16", i32: "I32" };
 
-/** Writes a safetensors file tensor by tensor: 8 bytes of header length, a JSON header, then the data in its order. */
-export async function streamSafetensors(
-  sink: ByteSink,
-  source: WeightSource,
-  plans: readonly TensorPlan[],
-  onTensor: (plan: TensorPlan) => void,
-): Promise<void> {
-  await sink.write(header(plans));
-  for (const plan of plans) {
-    for await (const { data } of tensorRows(source, plan)) await sink.write(data);
-    onTensor(plan);
-  }
+export interface StreamedTensor {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  /** All of its bytes, in pieces; called once, in the order of the tensors. */
+  data(): AsyncIterable<Uint8Array>;
 }
 
-function header(plans: readonly TensorPlan[]): Uint8Array {
+/** Writes a safetensors file tensor by tensor: 8 bytes of header length, a JSON header, then the data in its order. */
+export async function streamSafetensors(sink: ByteSink, tensors: readonly StreamedTensor[]): Promise<void> {
+  await sink.write(header(tensors));
+  for (const tensor of tensors) for await (const piece of tensor.data()) await sink.write(piece);
+}
+
+function header(tensors: readonly StreamedTensor[]): Uint8Array {
   let offset = 0;
-  const entries = plans.map(({ name, dtype, shape }) => {
+  const entries = tensors.map(({ name, dtype, shape }) => {
     const type = fileTypes[dtype];
     if (type === undefined) {
       throw new UnsupportedError(`${name} is ${dtype}, which safetensors cannot hold. Convert to f16, bf16 or f32, or to GGUF.`);

@@ -15,6 +15,7 @@ import { ropeTable } from "../rope/rope-table.ts";
 import { stretchedRope } from "../rope/stretched-rope.ts";
 import { Tokenizer } from "../tokenizer/tokenizer.ts";
 import { loadWeights } from "../weights/load-weights.ts";
+import type { LoadContext } from "../weights/load-weights.ts";
 import { weightPlan } from "../weights/weight-plan.ts";
 import type { WeightsOption } from "../weights/weight-plan.ts";
 import { describe, requireContext } from "./describe.ts";
@@ -75,7 +76,7 @@ export async function loadModel(source: string | ModelFiles, options: LoadOption
   const backend = requireModelBackend(options.backend);
   const opened = await openModel(source, filesOptions(options));
   try {
-    return await load(opened, backend, options);
+    return await loadOpened(opened, backend, options);
   } finally {
     await opened.close();
   }
@@ -91,7 +92,13 @@ export async function inspectModel(source: string | ModelFiles, options: SourceO
   }
 }
 
-async function load(opened: OpenedModel, plainBackend: ModelBackend, options: LoadOptions): Promise<Model> {
+/** The same for an opened model, which stays open. `onMatrix` is told what each matrix on the backend holds. */
+export async function loadOpened(
+  opened: OpenedModel,
+  plainBackend: ModelBackend,
+  options: LoadOptions,
+  onMatrix?: LoadContext["onMatrix"],
+): Promise<Model> {
   const needs = options.method?.model;
   const config = { ...opened.config, rope: stretchedRope(opened.config.rope, needs?.yarn) };
   requireHeadDim(plainBackend, config.headDim);
@@ -121,7 +128,7 @@ async function load(opened: OpenedModel, plainBackend: ModelBackend, options: Lo
     const frequencies = backend.allocate("f32", [rope.frequencies.length]);
     owned.push(frequencies);
     backend.write(frequencies, rope.frequencies);
-    const weights = await loadWeights({ backend, source: opened.weights, config, ...progress(opened, options) }, plan);
+    const weights = await loadWeights({ backend, source: opened.weights, config, onMatrix, ...progress(opened, options) }, plan);
     owned.push(weights);
     const network = {
       backend,

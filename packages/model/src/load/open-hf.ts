@@ -7,7 +7,7 @@ import type { ModelFiles } from "../formats/model-files.ts";
 import type { OpenWeights, WeightSource } from "../formats/weight-source.ts";
 import { greedy } from "../generate/options.ts";
 import type { SamplingDefaults } from "../generate/options.ts";
-import { packedConfig } from "../packed/packed-config.ts";
+import { asStored, packedConfig } from "../packed/packed-config.ts";
 import type { PackedConfig } from "../packed/packed-config.ts";
 import { isPackedPart, packedWeights } from "../packed/packed-weights.ts";
 import { readTokenizerFiles } from "../tokenizer/tokenizer-files.ts";
@@ -31,7 +31,7 @@ export async function openHf(files: ModelFiles, weights: OpenWeights): Promise<O
   const packing = await packedConfigOf(files, config, weights);
   const hasOutputMatrix = weights.names.some((name) => name.startsWith(outputModule));
   const parsed = configFromHf({ config, hasOutputMatrix, ...(generation === undefined ? {} : { generation }) });
-  const matrices = packing === undefined ? weights : packedWeights(weights, packing, new Set(tensorList(parsed).keys()));
+  const matrices = packing === undefined ? weights : packedWeights(weights, packing, tensorList(parsed));
   checkTensors(matrices, parsed);
   return {
     name: files.name,
@@ -47,12 +47,12 @@ export async function openHf(files: ModelFiles, weights: OpenWeights): Promise<O
 /** Of config.json, or of the files that AutoGPTQ and AutoAWQ once wrote beside it; undefined for plain weights. */
 async function packedConfigOf(files: ModelFiles, config: JsonObject, weights: OpenWeights): Promise<PackedConfig | undefined> {
   const own = new Options(config, "config.json").object("quantization_config");
-  if (own !== undefined) return packedConfig(own.values, own.where);
+  if (own !== undefined) return asStored(packedConfig(own.values, own.where), weights.names);
   const packed = weights.names.find(isPackedPart);
   if (packed === undefined) return undefined;
   for (const file of olderConfigs) {
     const values = await readJson(files, file);
-    if (values !== undefined) return packedConfig(values, file);
+    if (values !== undefined) return asStored(packedConfig(values, file), weights.names);
   }
   throw new NotAvailableError(
     `${files.name} has packed weights (${packed}), but neither quantization_config in config.json nor ${olderConfigs.join(" or ")}. Fetch the missing file.`,

@@ -15,6 +15,7 @@ export interface PackedConfig {
   readonly description: string;
 }
 
+const MARLIN = "GPTQ in Marlin's order";
 const supported = "gptq (also as checkpoint_format marlin), awq (version gemm) and compressed-tensors (pack-quantized)";
 
 /**
@@ -41,6 +42,15 @@ export function packedConfig(values: JsonObject, where: string): PackedConfig {
   }
 }
 
+/**
+ * What the tensors are, where the config does not say: CPM.cu's repack of a GPTQ checkpoint keeps its config, but holds
+ * q, k, v and gate, up in one matrix each, in Marlin's order.
+ */
+export function asStored(config: PackedConfig, names: readonly string[]): PackedConfig {
+  const repacked = config.method === "gptq" && names.some((name) => name.endsWith(".self_attn.qkv_proj.qweight"));
+  return repacked ? described("marlin", MARLIN, config.groupSize) : config;
+}
+
 /** AutoAWQ's own files name neither method nor bits as others do. */
 function methodOf(options: Options): string {
   if (options.has("quant_method")) return options.string("quant_method").toLowerCase();
@@ -58,7 +68,7 @@ function gptq(options: Options): PackedConfig {
     case "gptq_v2":
       return described("gptq", "GPTQ", size);
     case "marlin":
-      return described("marlin", "GPTQ in Marlin's order", size);
+      return described("marlin", MARLIN, size);
     default:
       throw new UnsupportedError(
         `${options.where} has checkpoint_format ${JSON.stringify(format)}; supported: gptq, gptq_v2, marlin. Use the model in one of these.`,

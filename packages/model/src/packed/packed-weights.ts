@@ -17,7 +17,16 @@ const layouts: Readonly<Record<PackedMethod, PackedLayout>> = {
   "compressed-tensors": compressedLayout,
 };
 
-/** A linear layer whose weight is packed: the names of its tensors, checked against each other. */
+/** Linear layers in one matrix, one below the other (CPM.cu's repack): the last parts of their names. */
+const fused: Readonly<Record<string, readonly string[]>> = {
+  "self_attn.qkv_proj": ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"],
+  "mlp.gate_up_proj": ["mlp.gate_proj", "mlp.up_proj"],
+};
+
+/** Shapes of a model's tensors by name: see `tensorList`. */
+type Expected = ReadonlyMap<string, readonly number[]>;
+
+/** A linear layer, or several fused ones, whose weight is packed: the names of its tensors, checked against each other. */
 interface PackedModule {
   readonly name: string;
   readonly shape: PackedShape;
@@ -26,6 +35,13 @@ interface PackedModule {
   readonly scales: string;
   readonly zeros?: string;
   readonly order?: string;
+}
+
+/** Rows `[from, from + rows)` of a module's matrix. */
+interface PackedWeight {
+  readonly module: PackedModule;
+  readonly from: number;
+  readonly rows: number;
 }
 
 const remedy = "The checkpoint is damaged, or its quantization_config is that of another; fetch it again.";
@@ -40,36 +56,39 @@ export function isPackedPart(name: string): boolean {
  * than its. What is not packed stays as it is. At most one packed matrix is in memory, while its rows are read.
  *
  * Names, types and shapes are checked here, from headers alone; `verify` reads what only contents show.
- * @param expected names that the model has, so that zero biases that some tools add can be told from its own
- * @throws FormatError (tensors that are missing, of another type or shape), UnsupportedError (nothing is packed)
+ * @param expected what the model has: it tells how fused matrices are cut, and which biases are not its own (zeros that
+ *   some tools add)
+ * @throws FormatError (tensors that are missing, of another type or shape), UnsupportedError (groups that do not fit)
  */
-export function packedWeights(source: WeightSource, config: PackedConfig, expected: ReadonlySet<string>): WeightSource {
+export function packedWeights(source: WeightSource, config: PackedConfig, expected: Expected): WeightSource {
   const layout = layouts[config.method];
   const modules = findModules(source, config, layout);
-  const parts = new Set([...modules.values()].flatMap((module) => partsOf(source, layout, module)));
-  const emptyBiases = [...modules.values()].map(({ name }) => `${name}.bias`).filter((bias) => source.names.includes(bias) && !expected.has(bias));
+  const weights = new Map(modules.flatMap((module) => weightsOf(module, expected)));
+  const parts = modules.flatMap((module) => partsOf(source, layout, module));
+  const emptyBiases = modules.map(({ name }) => `${name}.bias`).filter((bias) => source.names.includes(bias) && !expected.has(bias));
   const hidden = new Set([...parts, ...emptyBiases]);
-  let current: { readonly name: string; readonly matrix: PackedMatrix } | undefined;
+  let current: { readonly module: PackedModule; readonly matrix: PackedMatrix } | undefined;
   return {
-    names: [...modules.keys(), ...source.names.filter((name) => !hidden.has(name))],
+    names: [...weights.keys(), ...source.names.filter((name) => !hidden.has(name))],
     info(name) {
-      const module = modules.get(name);
-      if (module === undefined) return source.info(name);
-      return { dtype: module.dtype, shape: [module.shape.rows, module.shape.columns] };
+      const weight = weights.get(name);
+      if (weight === undefined) return source.info(name);
+      return { dtype: weight.module.dtype, shape: [weight.rows, weight.module.shape.columns] };
     },
     async readRows(name, from, to) {
-      const module = modules.get(name);
-      if (module === undefined) return source.readRows(name, from, to);
-      if (current?.name !== name) {
+      const weight = weights.get(name);
+      if (weight === undefined) return source.readRows(name, from, to);
+      const { module } = weight;
+      if (current?.module !== module) {
         current = undefined;
-        current = { name, matrix: await readMatrix(source, config, layout, module) };
+        current = { module, matrix: await readMatrix(source, config, layout, module) };
       }
       const { matrix } = current;
-      if (to >= module.shape.rows) current = undefined;
-      return packedRows(matrix, from, to);
+      if (weight.from + to >= module.shape.rows) current = undefined;
+      return packedRows(matrix, weight.from + from, weight.from + to);
     },
     async verify(signal) {
-      for (const module of modules.values()) {
+      for (const module of modules) {
         signal?.throwIfAborted();
         await requireOrder(source, module);
       }
@@ -78,22 +97,40 @@ export function packedWeights(source: WeightSource, config: PackedConfig, expect
   };
 }
 
-/** By the name of the weight. */
-function findModules(source: WeightSource, config: PackedConfig, layout: PackedLayout): Map<string, PackedModule> {
+function findModules(source: WeightSource, config: PackedConfig, layout: PackedLayout): PackedModule[] {
   const names = new Set(source.names);
-  const found = new Map<string, PackedModule>();
+  const found: PackedModule[] = [];
   for (const tensor of source.names) {
     const suffix = layout.quants.names.find((part) => tensor.endsWith(`.${part}`));
     if (suffix === undefined) continue;
     const module = tensor.slice(0, -suffix.length - 1);
     const weight = `${module}.weight`;
     if (names.has(weight)) throw new FormatError(`The checkpoint has both ${weight} and ${tensor}; one of them can be meant. ${remedy}`);
-    found.set(weight, checkedModule(source, names, config, layout, module, tensor));
+    found.push(checkedModule(source, names, config, layout, module, tensor));
   }
-  if (found.size > 0) return found;
+  if (found.length > 0) return found;
   throw new FormatError(
     `The config says ${config.description}, but no tensor is named ….${layout.quants.names.join(" or ….")}. ` +
       "Use the config and the weights of the same model.",
+  );
+}
+
+/** The weights that a module holds, by name. @throws FormatError when fused rows are not those of the model */
+function weightsOf(module: PackedModule, expected: Expected): [string, PackedWeight][] {
+  const [ending, parts] = Object.entries(fused).find(([last]) => module.name.endsWith(`.${last}`)) ?? [];
+  if (ending === undefined || parts === undefined) return [[`${module.name}.weight`, { module, from: 0, rows: module.shape.rows }]];
+  const prefix = module.name.slice(0, -ending.length);
+  let from = 0;
+  const weights = parts.map((part): [string, PackedWeight] => {
+    const name = `${prefix}${part}.weight`;
+    const rows = expected.get(name)?.[0] ?? 0;
+    const weight = { module, from, rows };
+    from += rows;
+    return [name, weight];
+  });
+  if (from === module.shape.rows) return weights;
+  throw new FormatError(
+    `${module.quants} holds ${module.shape.rows} rows, but the config gives ${parts.join(", ")} ${from} together. Use the config and the weights of the same model.`,
   );
 }
 

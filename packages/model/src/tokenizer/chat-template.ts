@@ -16,7 +16,7 @@ export class ChatTemplate {
 
   /** @throws FormatError when the template cannot be parsed */
   constructor(
-    source: string,
+    readonly source: string,
     readonly bosToken: string | undefined,
     readonly eosToken: string | undefined,
   ) {
@@ -33,6 +33,11 @@ export class ChatTemplate {
     if (!Array.isArray(value)) return undefined;
     const named = value.filter(isJsonObject).find((entry) => entry["name"] === "default")?.["template"];
     return typeof named === "string" ? named : undefined;
+  }
+
+  /** Does the template read a variable of this name? */
+  reads(variable: string): boolean {
+    return new RegExp(`\\b${variable}\\b`).test(this.source);
   }
 
   /** The prompt text, ending where the assistant's answer begins. @throws ConfigError when the template refuses */

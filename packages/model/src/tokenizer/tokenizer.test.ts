@@ -32,6 +32,23 @@ describe("Tokenizer", () => {
     expect(tokenizer.decode(ids, { special: true })).toBe("<s><|user|>q<|assistant|>a</s><|user|>r<|assistant|>");
   });
 
+  it("passes the thinking switch of Qwen3's and MiniCPM4.1's templates on, and says whether there is one", () => {
+    // ChatML as these models have it; without the switch the template leaves the thinking to the model.
+    const chatTemplate =
+      "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>' + '\\n' }}{%- endfor %}" +
+      "{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}" +
+      "{%- if enable_thinking is defined and enable_thinking is false %}{{- '<think>\\n\\n</think>\\n\\n' }}{%- endif %}{%- endif %}";
+    const chatMl = new Tokenizer({ tokenizer: byteTokenizer, config: {}, chatTemplate });
+    const text = (options?: Record<string, unknown>) => chatMl.decode(chatMl.encodeChat([{ role: "user", content: "q" }], options), { special: true });
+    const asked = "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\n";
+    expect(text()).toBe(asked);
+    expect(text({ enable_thinking: true })).toBe(asked);
+    expect(text({ enable_thinking: false })).toBe(`${asked}<think>\n\n</think>\n\n`);
+    expect(chatMl.templateReads("enable_thinking")).toBe(true);
+    expect(tokenizer.templateReads("enable_thinking")).toBe(false);
+    expect(new Tokenizer({ tokenizer: byteTokenizer, config: {} }).templateReads("enable_thinking")).toBe(false);
+  });
+
   it("says why a chat is impossible", () => {
     const plain = new Tokenizer({ tokenizer: byteTokenizer, config: {} });
     expect(() => plain.encodeChat([{ role: "user", content: "q" }])).toThrow(ConfigError);

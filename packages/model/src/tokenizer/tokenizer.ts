@@ -49,6 +49,11 @@ export class Tokenizer {
     return this.#template !== undefined;
   }
 
+  /** Does the chat template read a variable of this name, such as `enable_thinking`? */
+  templateReads(variable: string): boolean {
+    return this.#template?.reads(variable) ?? false;
+  }
+
   /**
    * Token ids of a text. Special tokens written out in it (`<|user|>`) become their ids.
    * @param special whether to add what the model expects around a text, such as a start token; true by default

@@ -48,6 +48,8 @@ export interface LoadContext {
   readonly config: ModelConfig;
   /** Stored bytes read so far and in all. */
   readonly onBytes?: ((done: number) => void) | undefined;
+  /** Told of every matrix, and of the tensors whose rows it holds. */
+  readonly onMatrix?: ((matrix: WeightMatrix, sources: readonly string[]) => void) | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -114,6 +116,7 @@ class Loader {
   async matrix(plan: MatrixPlan): Promise<WeightMatrix> {
     const matrix = this.context.backend.neural.allocateWeight(plan.rows, plan.columns, plan.dtype);
     this.#owned.push(matrix);
+    this.context.onMatrix?.(matrix, plan.sources);
     let row = 0;
     for (const name of plan.sources) {
       for await (const { data, rows } of this.#pieces(name)) {
