@@ -50,8 +50,8 @@ function page(machine: Machine, { shape, addresses }: CudaCache, what: CacheRows
   if (dtype === "q8") {
     const quants = new Int8Array(elements);
     const pairs = new Uint16Array(2 * kvHeads * slots);
-    machine.stream.read(new Uint8Array(quants.buffer), addresses[what] + number * elements);
-    machine.stream.read(pairs, addresses.scales + number * pairs.byteLength);
+    machine.stream.readNow(new Uint8Array(quants.buffer), addresses[what] + number * elements);
+    machine.stream.readNow(pairs, addresses.scales + number * pairs.byteLength);
     return decodeQ8Rows({ quants, scales: pairs.filter((_, i) => i % 2 === (what === "keys" ? 0 : 1)) }, headDim);
   }
   const bytes = new Uint8Array(byteLength(dtype, elements));
