@@ -9,9 +9,10 @@ import torch
 from neural import TYPES, Linear, P, cuda, dev, failures, graphed, guarded, launch, packed, report, rms, stored, untouched, weight_bytes
 
 MULTIPROCESSORS = torch.cuda.get_device_properties(0).multi_processor_count
+LONG = (2, 16, 2, 1)  # 4 rows and at least 8192 columns
 WIDE = (4, 4, 2, 2)  # 16 rows and at least 128 outputs a multiprocessor
 # most rows: tiles of outputs a warp at a time, warps, stages, blocks a multiprocessor
-KERNELS = {"q4_g128": {4: (1, 8, 3, 4), 8: (2, 16, 2, 1), 16: (2, 8, 2, 1)}, "bf16": {8: (1, 8, 3, 2)}, "f16": {8: (1, 8, 3, 2)}}
+KERNELS = {"q4_g128": {4: (2, 8, 3, 2), 8: (2, 16, 2, 1), 16: (2, 8, 2, 1)}, "bf16": {8: (1, 8, 3, 2)}, "f16": {8: (1, 8, 3, 2)}}
 
 
 def linear(dtype, act, x, weight, outs, bias, out, kernel=None, overlap=False):
@@ -20,14 +21,15 @@ def linear(dtype, act, x, weight, outs, bias, out, kernel=None, overlap=False):
     vectors = columns % 8 == 0 and x.stride(0) % 8 == 0 and x.data_ptr() % 16 == 0
     op = Linear(x.data_ptr(), x.stride(0), weight.data_ptr(), 0 if bias is None else bias.data_ptr(), out.data_ptr(), out.stride(0),
                 rows, columns, outs, int(out.dtype == torch.float32), int(vectors))
-    wide = outs >= 128 * MULTIPROCESSORS
-    several, warps, stages, blocks = map(int, kernel.split("_")[-4:]) if kernel else WIDE if most == 16 and wide else KERNELS[dtype][most]
+    four_bit = dtype == "q4_g128"
+    wide, long = four_bit and most == 16 and outs >= 128 * MULTIPROCESSORS, four_bit and most == 4 and columns >= 8192
+    several, warps, stages, blocks = map(int, kernel.split("_")[-4:]) if kernel else WIDE if wide else LONG if long else KERNELS[dtype][most]
     stage = several * 1088 + rows * 256 if dtype == "q4_g128" else 4096
     across = (most + 7) // 8
     sums = (1 if several * across >= 4 else 2) * warps * 8 * across * (16 * several + 1) * 4
     tiles, slots = math.ceil(outs / 16 / several), blocks * MULTIPROCESSORS
     grid = math.ceil(tiles / math.ceil(tiles / slots))
-    launch(kernel or f"linear_stream_{dtype}_{act}_{most}{'_wide' if most == 16 and wide else ''}", (grid,), 32 * warps, warps * stages * stage + sums, op, overlap=overlap)
+    launch(kernel or f"linear_stream_{dtype}_{act}_{most}{'_wide' if wide else '_long' if long else ''}", (grid,), 32 * warps, warps * stages * stage + sums, op, overlap=overlap)
 
 
 def check():

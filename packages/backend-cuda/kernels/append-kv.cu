@@ -37,10 +37,10 @@ __device__ __forceinline__ void copy_heads(const V* k, const V* v, V* keys, V* v
 extern "C" __global__ void append_kv(const uint16_t* k, const uint16_t* v, int64_t k_stride, int64_t v_stride,
                                      uint16_t* keys, uint16_t* values, Batch batch, int heads, int head_dim,
                                      int block_size, int vectors) {
-  wait_for_previous();
-  allow_next();
   const int row = blockIdx.x;
   const RowPlace place(batch, row, block_size);
+  wait_for_previous();  // a batch comes from the host
+  allow_next();
   if (place.page < 0) return;
   const uint16_t *from_k = k + row * k_stride, *from_v = v + row * v_stride;
   if (vectors)
@@ -55,10 +55,10 @@ template <typename T>
 __device__ __forceinline__ void append_q8(const T* k, const T* v, int64_t k_stride, int64_t v_stride, int8_t* keys,
                                           int8_t* values, ScalePair* scales, const Batch& batch, int heads, int head_dim,
                                           int block_size) {
-  wait_for_previous();
-  allow_next();
   const int row = blockIdx.x, lane = threadIdx.x % 32;
   const RowPlace place(batch, row, block_size);
+  wait_for_previous();  // a batch comes from the host
+  allow_next();
   if (place.page < 0) return;
   auto store = [&](const T* from, int8_t* to) {
     uint32_t most = 0;

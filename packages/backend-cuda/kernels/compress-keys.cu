@@ -11,13 +11,13 @@
 // `span` is a window's length in cells (kernelSize / kernelStride).
 template <typename T, typename KV>
 __device__ void compress_keys(const KV* keys, const ScalePair* scales, T* fine, T* coarse, Batch batch, int block_size, int stride, int span) {
-  wait_for_previous();
-  allow_next();
   const int sequence = blockIdx.z, head = blockIdx.y, heads = gridDim.y, pairs = blockDim.x;
   const int from = batch.query_positions[sequence];
   const int to = from + batch.query_starts[sequence + 1] - batch.query_starts[sequence];
   const int cell = from / stride + blockIdx.x;  // ends at token cell * stride + stride - 1
   const int end = cell * stride + stride - 1;
+  wait_for_previous();  // a batch comes from the host
+  allow_next();
   if (end < from || end >= to) return;
   const int* pages = batch.page_table + static_cast<int64_t>(sequence) * batch.max_pages;
   auto mean = [&](int tokens) {

@@ -3,7 +3,6 @@
 #pragma once
 #include "linear-hopper.cuh"
 
-constexpr int kMostSplits = 8;
 // Floats from one row of a block's sums [N, 128] to the next: columns of a warp's accumulators fall into different banks.
 constexpr int kSumPitch = kFirstRows + 4;
 
@@ -64,23 +63,27 @@ __device__ __forceinline__ void add_sums(const LinearHopper& op, const Part& par
   for (int i = 0; i < 4; i++)
     if (op.bias && output + i < op.outs) bias[i] = op.bias[output + i];
   const int rows = min(N, op.rows - part.first_row);
-  constexpr int kAtOnce = N <= 128 ? 4 : 1;  // loads of several rows on their way, as far as registers reach
-#pragma unroll kAtOnce
-  for (int row = split + threadIdx.x / 32 * splits; row < rows; row += kConsumers / 32 * splits) {
-    const uint32_t at = sums + (row * kSumPitch + quad) * 4;
-    float4 of_split[kMostSplits];
+  const int step = kConsumers / 32 * splits;
+  constexpr int kAtOnce = N == 256 ? 2 : 4;  // rows whose sums are on their way together: memory of other blocks is far
+  for (int first = split + threadIdx.x / 32 * splits; first < rows; first += kAtOnce * step) {
+    float4 sum[kAtOnce];
+    for (int s = 0; s < splits; s++) {
+      float4 of_split[kAtOnce];
 #pragma unroll
-    for (int s = 0; s < kMostSplits; s++)
-      if (s < splits) of_split[s] = load_four_in(address_in(at, s));
-    float4 sum = of_split[0];
+      for (int i = 0; i < kAtOnce; i++)
+        of_split[i] = load_four_in(address_in(sums + (min(first + i * step, rows - 1) * kSumPitch + quad) * 4, s));
 #pragma unroll
-    for (int s = 1; s < kMostSplits; s++) {
-      if (s >= splits) break;
-      sum.x += of_split[s].x;
-      sum.y += of_split[s].y;
-      sum.z += of_split[s].z;
-      sum.w += of_split[s].w;
+      for (int i = 0; i < kAtOnce; i++) {
+        const float4 more = of_split[i];
+        sum[i] = s == 0 ? more : make_float4(sum[i].x + more.x, sum[i].y + more.y, sum[i].z + more.z, sum[i].w + more.w);
+      }
     }
-    store_four<T>(make_float4(sum.x + bias[0], sum.y + bias[1], sum.z + bias[2], sum.w + bias[3]), op, part.first_row + row, output);
+#pragma unroll
+    for (int i = 0; i < kAtOnce; i++) {
+      const int row = first + i * step;
+      if (row >= rows) break;
+      const float4 v = make_float4(sum[i].x + bias[0], sum[i].y + bias[1], sum[i].z + bias[2], sum[i].w + bias[3]);
+      store_four<T>(v, op, part.first_row + row, output);
+    }
   }
 }

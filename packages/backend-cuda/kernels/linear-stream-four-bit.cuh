@@ -21,11 +21,12 @@ struct FourBitStage {
     return stage + kWeights + row * kRowBytes + (chunk ^ (row % 8)) * 16;
   }
 
+  template <typename Order>
   static __device__ __forceinline__ void copy_weights(const Linear<T>& op, uint32_t to, const StreamPlace& at, int units) {
     const int lane = threadIdx.x % 32, last = (op.outs - 1) / kTileRows;
 #pragma unroll
     for (int r = 0; r < R; r++, to += kTileBytes) {
-      const uint8_t* from = static_cast<const uint8_t*>(op.weight) + (static_cast<int64_t>(min(at.tile * R + r, last)) * units + at.unit) * kTileBytes;
+      const uint8_t* from = static_cast<const uint8_t*>(op.weight) + (static_cast<int64_t>(min(Order::tile(at.tile, r, op.outs), last)) * units + at.unit) * kTileBytes;
       copy_async(to + lane * 16, from + lane * 16, true);
       copy_async(to + 512 + lane * 16, from + 512 + lane * 16, true);
       if (lane < kTileRows / 4) copy_async(to + kTileScales + lane * 16, from + kTileScales + lane * 16, true);
@@ -96,20 +97,20 @@ struct FourBitStage {
 };
 
 // Up to 8 NT rows; a warp takes R tiles of outputs at a time. Shared memory: STAGES stages a warp, then the sums.
-template <typename T, int R, int NT, int WARPS, int STAGES>
+template <typename T, typename Order, int R, int NT, int WARPS, int STAGES>
 __device__ void linear_stream_four_bit(const Linear<T>& op) {
   typedef FourBitStage<T, R> Stage;
   typedef StreamSums<R, NT, WARPS> Sums;
   extern __shared__ __align__(128) uint8_t ring[];
   const int warp = threadIdx.x / 32, bytes = Stage::bytes(op.rows);
-  const int tiles = (op.outs + R * kStreamOutputs - 1) / (R * kStreamOutputs), units = op.columns / kUnit;
+  const int tiles = Order::tiles(op.outs), units = op.columns / kUnit;
   uint8_t* slots = ring + warp * STAGES * bytes;
   auto& shared = *reinterpret_cast<typename Sums::Shared*>(ring + WARPS * STAGES * bytes);
   StreamPlace ahead = {warp < units ? static_cast<int>(blockIdx.x) : tiles, warp};
   const StreamPlace first = ahead;
   for (int slot = 0; slot < STAGES; slot++) {  // depends on no earlier kernel
     if (ahead.tile < tiles) {
-      Stage::copy_weights(op, shared_at(slots + slot * bytes), ahead, units);
+      Stage::template copy_weights<Order>(op, shared_at(slots + slot * bytes), ahead, units);
       ahead.next<WARPS>(units);
     }
     copies_commit();
@@ -133,13 +134,13 @@ __device__ void linear_stream_four_bit(const Linear<T>& op) {
       Stage::template multiply<NT>(stage, op.rows, sums.part);
       __syncwarp();
       if (ahead.tile < tiles) {
-        Stage::copy_weights(op, shared_at(stage), ahead, units);
+        Stage::template copy_weights<Order>(op, shared_at(stage), ahead, units);
         Stage::copy_x(op, shared_at(stage), ahead.unit);
         ahead.next<WARPS>(units);
       }
       copies_commit();
       slot = slot + 1 == STAGES ? 0 : slot + 1;
     }
-    sums.finish(op, shared, tile, buffer);
+    sums.template finish<Order>(op, shared, tile, buffer);
   }
 }

@@ -33,20 +33,23 @@ struct PlainTile {
   }
 };
 
-// Up to 8 rows. Shared memory: STAGES tiles a warp, then the sums.
-template <typename T, int WARPS, int STAGES>
+// Up to 8 rows; a warp takes R tiles of outputs at a time. Shared memory: STAGES times as many a warp, then the sums.
+template <typename T, typename Order, int R, int WARPS, int STAGES>
 __device__ void linear_stream_plain(const Linear<T>& op) {
   typedef PlainTile<T> Tile;
-  typedef StreamSums<1, 1, WARPS> Sums;
+  typedef StreamSums<R, 1, WARPS> Sums;
+  constexpr int kBytes = R * Tile::kBytes;
   extern __shared__ __align__(128) uint8_t ring[];
   const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-  const int tiles = (op.outs + kStreamOutputs - 1) / kStreamOutputs, units = (op.columns + kUnit - 1) / kUnit;
-  uint8_t* slots = ring + warp * STAGES * Tile::kBytes;
-  auto& shared = *reinterpret_cast<typename Sums::Shared*>(ring + WARPS * STAGES * Tile::kBytes);
+  const int tiles = Order::tiles(op.outs), units = (op.columns + kUnit - 1) / kUnit;
+  uint8_t* slots = ring + warp * STAGES * kBytes;
+  auto& shared = *reinterpret_cast<typename Sums::Shared*>(ring + WARPS * STAGES * kBytes);
   StreamPlace ahead = {warp < units ? static_cast<int>(blockIdx.x) : tiles, warp};
   auto fetch = [&](int slot) {
     if (ahead.tile < tiles) {
-      Tile::copy(op, shared_at(slots + slot * Tile::kBytes), ahead.tile, ahead.unit);
+#pragma unroll
+      for (int r = 0; r < R; r++)
+        Tile::copy(op, shared_at(slots + slot * kBytes + r * Tile::kBytes), Order::tile(ahead.tile, r, op.outs), ahead.unit);
       ahead.next<WARPS>(units);
     }
     copies_commit();
@@ -80,11 +83,12 @@ __device__ void linear_stream_plain(const Linear<T>& op) {
       load_x(unit + WARPS < units ? unit + WARPS : warp);
       copies_wait<STAGES - 1>();
       __syncwarp();
-      Tile::multiply(slots + slot * Tile::kBytes, x, sums.part[0][0]);
+#pragma unroll
+      for (int r = 0; r < R; r++) Tile::multiply(slots + slot * kBytes + r * Tile::kBytes, x, sums.part[r][0]);
       __syncwarp();
       fetch(slot);
       slot = slot + 1 == STAGES ? 0 : slot + 1;
     }
-    sums.finish(op, shared, tile, buffer);
+    sums.template finish<Order>(op, shared, tile, buffer);
   }
 }

@@ -3,10 +3,25 @@
 // launch before is done; that takes no registers, and it waits for nobody but itself. The tiles' numbers enter m16n8k16 products
 // as in linear-few.cuh: 4-bit numbers as exact integers that a group's scale multiplies in f32.
 #pragma once
+#include <type_traits>
+
 #include "common/copy-async.cuh"
+#include "gated.cuh"
 #include "linear-few.cuh"
 
 constexpr int kStreamOutputs = 16;
+
+// How a warp's R tiles of 16 outputs lie in the matrix: one below the other, or (Gated, R = 2) one of the gate's half with that
+// of the same outputs in the other half, whose swiglu is then the result.
+template <int R>
+struct Below {
+  static __device__ __forceinline__ int tiles(int outs) { return (outs + R * kStreamOutputs - 1) / (R * kStreamOutputs); }
+  static __device__ __forceinline__ int tile(int place, int r, int outs) { return place * R + r; }
+};
+struct Gated {
+  static __device__ __forceinline__ int tiles(int outs) { return outs / (2 * kStreamOutputs); }
+  static __device__ __forceinline__ int tile(int place, int r, int outs) { return place + r * tiles(outs); }
+};
 
 // Where a warp of block x is: tiles x, x + gridDim.x, .. of outputs, of each every WARPS-th unit of 128 columns.
 struct StreamPlace {
@@ -29,7 +44,7 @@ struct StreamSums {
   };
   float part[R][NT][4] = {};
 
-  template <typename T>
+  template <typename Order, typename T>
   __device__ __forceinline__ void finish(const Linear<T>& op, Shared& shared, int tile, int buffer) const {
     const int warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     if constexpr (kBuffers == 1) __syncthreads();
@@ -38,13 +53,23 @@ struct StreamSums {
     for (int i = 0; i < R * NT * 4; i++)
       parts[warp][8 * (i / 4 % NT) + 2 * t + i % 2][kStreamOutputs * (i / 4 / NT) + g + i / 2 % 2 * 8] = part[i / 4 / NT][i / 4 % NT][i % 4];
     __syncthreads();
-    for (int i = threadIdx.x; i < R * kStreamOutputs * op.rows; i += blockDim.x) {
-      const int in_tile = i % (R * kStreamOutputs), output = tile * R * kStreamOutputs + in_tile, row = i / (R * kStreamOutputs);
-      if (output >= op.outs) continue;
+    auto total = [&](int row, int in_tile) {
       float sum = 0.f;
 #pragma unroll
       for (int w = 0; w < WARPS; w++) sum += parts[w][row][in_tile];
-      op.store(row, output, sum);
+      return sum;
+    };
+    constexpr bool kGated = std::is_same<Order, Gated>::value;
+    constexpr int kResults = kGated ? kStreamOutputs : R * kStreamOutputs;
+    for (int i = threadIdx.x; i < kResults * op.rows; i += blockDim.x) {
+      const int in_tile = i % kResults, output = tile * kResults + in_tile, row = i / kResults;
+      if constexpr (kGated) {
+        // As two ops would round them.
+        auto rounded = [&](int at) { return to_float(from_float<T>(total(row, at))); };
+        op.store(row, output, gated(rounded(in_tile), rounded(kStreamOutputs + in_tile)));
+      } else if (output < op.outs) {
+        op.store(row, output, total(row, in_tile));
+      }
     }
   }
 };

@@ -19,14 +19,25 @@ constexpr int kKept = 4;
 template <typename T>
 __device__ void rms_norm(T* x, int64_t x_stride, const T* delta, int64_t delta_stride, float delta_scale,
                          const float* weight, float epsilon, T* out, int64_t out_stride, int width, int vectors) {
-  wait_for_previous();
+  const bool kept_row = vectors && width <= 8 * kKept * static_cast<int>(blockDim.x);
+  float4 gains[2 * kKept];
+  if (kept_row) {
+#pragma unroll
+    for (int n = 0; n < kKept; n++) {
+      const int i = n * blockDim.x + threadIdx.x;
+      if (i >= width / 8) break;
+      gains[2 * n] = __ldg(reinterpret_cast<const float4*>(weight) + 2 * i);
+      gains[2 * n + 1] = __ldg(reinterpret_cast<const float4*>(weight) + 2 * i + 1);
+    }
+  }
+  wait_for_previous();  // no kernel writes weights
   allow_next();
   const int64_t row = blockIdx.x;
   x += row * x_stride;
   out += row * out_stride;
   if (delta) delta += row * delta_stride;
   float squares = 0.f;
-  if (vectors && width <= 8 * kKept * static_cast<int>(blockDim.x)) {
+  if (kept_row) {
     Eight<T> kept[kKept];
 #pragma unroll
     for (int n = 0; n < kKept; n++) {
@@ -53,8 +64,7 @@ __device__ void rms_norm(T* x, int64_t x_stride, const T* delta, int64_t delta_s
     for (int n = 0; n < kKept; n++) {
       const int i = n * blockDim.x + threadIdx.x;
       if (i >= width / 8) break;
-      const float4 w0 = __ldg(reinterpret_cast<const float4*>(weight) + 2 * i);
-      const float4 w1 = __ldg(reinterpret_cast<const float4*>(weight) + 2 * i + 1);
+      const float4 w0 = gains[2 * n], w1 = gains[2 * n + 1];
       const float w[8] = {w0.x, w0.y, w0.z, w0.w, w1.x, w1.y, w1.z, w1.w};
       Eight<T> y;
 #pragma unroll

@@ -10,8 +10,6 @@ template <typename T>
 __device__ void rotate(T* x, int64_t stride, const int* positions, const float* frequencies, int half, float amplitude,
                        const float* norm_weight, float epsilon, int heads, int head_dim, int heads_per_block) {
   extern __shared__ float turns[];  // cos [half], sin [half]
-  wait_for_previous();
-  allow_next();
   const int64_t row = blockIdx.x;
   const float position = static_cast<float>(positions[row]);
   for (int i = threadIdx.x; i < half; i += blockDim.x) {
@@ -20,6 +18,8 @@ __device__ void rotate(T* x, int64_t stride, const int* positions, const float* 
     turns[i] = amplitude * c;
     turns[half + i] = amplitude * s;
   }
+  wait_for_previous();  // positions and frequencies come from the host
+  allow_next();
   __syncthreads();
   const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
   const int first = blockIdx.y * heads_per_block, last = min(heads, first + heads_per_block);

@@ -1,8 +1,7 @@
 // out = gate * sigmoid(gate) * up
 #include "common/chain.cuh"
 #include "common/types.cuh"
-
-__device__ __forceinline__ float gated(float gate, float up) { return gate / (1.f + expf(-gate)) * up; }
+#include "gated.cuh"
 
 // Block (row, part of the width): gate_up [rows, 2 * width] with the gate first, out [rows, width]. `vectors`: width, strides and addresses
 // allow 16-byte accesses.

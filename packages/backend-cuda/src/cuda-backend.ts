@@ -17,6 +17,7 @@ import { attendBlocks } from "./launch/attend-blocks.ts";
 import { attendDense } from "./launch/attend-dense.ts";
 import { compressKeys } from "./launch/compress-keys.ts";
 import { embed } from "./launch/embed.ts";
+import { gatedLinear } from "./launch/gated-linear.ts";
 import { linear } from "./launch/linear.ts";
 import { readCache } from "./launch/read-cache.ts";
 import { rmsNorm } from "./launch/rms-norm.ts";
@@ -113,6 +114,7 @@ function bindOps(machine: Machine): CudaBackend {
     embed: bind(embed),
     rmsNorm: bind(rmsNorm),
     linear: bind(linear),
+    gatedLinear: bind(gatedLinear),
     rotate: bind(rotate),
     swiglu: bind(swiglu),
     sample: bind(sample),

@@ -36,6 +36,17 @@ export interface LinearArgs {
   readonly out: DeviceTensor;
 }
 
+export interface GatedLinearArgs {
+  /** `[rows, weight.columns]` */
+  readonly x: DeviceTensor;
+  /** The gate's rows, then as many of the other projection. */
+  readonly weight: WeightMatrix;
+  /** `[rows, weight.rows]`, where the projections may be kept meanwhile; what it holds afterwards is not defined. */
+  readonly gateUp: DeviceTensor;
+  /** `[rows, weight.rows / 2]` = swiglu(x · weightᵀ), the projections rounded to the activation type as `linear` rounds them */
+  readonly out: DeviceTensor;
+}
+
 export interface RotateArgs {
   /** `[rows, heads * headDim]`, rotated in place (rotate-half: element i pairs with i + rotaryDim/2). */
   readonly x: DeviceTensor;
@@ -81,6 +92,8 @@ export interface NeuralOps {
   embed(args: EmbedArgs): void;
   rmsNorm(args: RmsNormArgs): void;
   linear(args: LinearArgs): void;
+  /** `linear` and `swiglu` at once; only where a backend gains by that. */
+  gatedLinear?(args: GatedLinearArgs): void;
   rotate(args: RotateArgs): void;
   swiglu(args: SwigluArgs): void;
   sample(args: SampleArgs): void;

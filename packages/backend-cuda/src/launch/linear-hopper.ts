@@ -93,19 +93,28 @@ function tileCandidates({ rows, columns, outs }: ProductShape, multiprocessors: 
   );
 }
 
-/** How a kernel that splits columns reads weights: their bytes, the columns of its smallest part, its narrowest tile. */
+/** How a kernel that splits columns reads weights. */
 export interface SplitWeights {
   readonly bytes: number;
+  /** Columns of its smallest part. */
   readonly partColumns: number;
-  readonly leastWidth: number;
+  /** Rows of its tiles, ascending. */
+  readonly widths: readonly number[];
+  /** Clocks that a step takes beside its products, to make numbers of weights. */
+  readonly stepClocks: number;
 }
 
-const SIXTEEN_BITS: SplitWeights = { bytes: 2, partColumns: STEP, leastWidth: 16 };
+const SIXTEEN_BITS: SplitWeights = { bytes: 2, partColumns: STEP, widths: [16, 32, 64, 128, 256], stepClocks: 0 };
 
-/** Tiles of 128 outputs with their columns split over clusters of 1, 2, 4 and 8 blocks. */
-export function splitCandidates({ rows, columns, outs }: ProductShape, multiprocessors: number, weights = SIXTEEN_BITS): Candidate[] {
+/** The narrowest tiles of 128 outputs that hold all rows, with their columns split over clusters of 1, 2, 4 and 8 blocks. */
+export function splitCandidates(shape: ProductShape, multiprocessors: number, weights = SIXTEEN_BITS): Candidate[] {
+  const fits = weights.widths.findIndex((most) => shape.rows <= most);
+  const width = weights.widths.at(fits < 0 ? -1 : fits) ?? 256;
+  return candidatesOf(shape, width, multiprocessors, weights);
+}
+
+export function candidatesOf({ rows, columns, outs }: ProductShape, width: number, multiprocessors: number, weights: SplitWeights): Candidate[] {
   const parts = Math.ceil(columns / weights.partColumns);
-  const width = [16, 32, 64, 128].find((most) => rows <= most && most >= weights.leastWidth) ?? 256;
   const tiles = Math.ceil(rows / width) * Math.ceil(outs / FIRST_ROWS);
   const memory = memoryClocks((columns * outs * weights.bytes) / 2, multiprocessors);
   return [1, 2, 4, 8]
@@ -115,7 +124,7 @@ export function splitCandidates({ rows, columns, outs }: ProductShape, multiproc
       const stepsOfBlock = (Math.ceil(parts / splits) * weights.partColumns) / STEP;
       const bytes = stepsOfBlock * (FIRST_ROWS * weights.bytes + width * 2) * STEP;
       const rounds = Math.ceil(blocks / multiprocessors);
-      const busiest = rounds * Math.max(stepsOfBlock * tensorClocks(width), bytes / RATE.alone);
+      const busiest = rounds * Math.max(stepsOfBlock * (tensorClocks(width) + weights.stepClocks), bytes / RATE.alone);
       const all = (blocks * bytes) / (RATE.shared * multiprocessors);
       const adding = splits > 1 ? SPLIT_CLOCKS + 16 * width : 0;
       return { kernel: "split", width, cluster: splits, blocks, clocks: Math.max(busiest, all, memory) + rounds * TILE_CLOCKS + adding };

@@ -9,6 +9,7 @@ interface Variant {
   readonly mostRows: number;
   /** Only for matrices with so many outputs for each multiprocessor; any when absent. */
   readonly leastOutputs?: number;
+  readonly leastColumns?: number;
   /** Tiles of 16 outputs that a warp takes at a time. */
   readonly tiles: number;
   readonly warps: number;
@@ -21,24 +22,46 @@ interface Variant {
 const TILE_OUTPUTS = 16;
 const UNIT = 128;
 const FOUR_BIT_TILE = 1088;
-const FOUR_BIT: readonly Variant[] = [
-  { name: "4", mostRows: 4, tiles: 1, warps: 8, stages: 3, blocks: 4 },
-  { name: "8", mostRows: 8, tiles: 2, warps: 16, stages: 2, blocks: 1 },
-  { name: "16_wide", mostRows: 16, leastOutputs: 128, tiles: 4, warps: 4, stages: 2, blocks: 2 },
-  { name: "16", mostRows: 16, tiles: 2, warps: 8, stages: 2, blocks: 1 },
-];
-const PLAIN: readonly Variant[] = [{ name: "8", mostRows: 8, tiles: 1, warps: 8, stages: 3, blocks: 2 }];
+type Product = "linear_stream" | "linear_gated";
 
-/** The kernel for this product and its launch; nothing when another kernel must take it. */
-export function streamingKernel(machine: Machine, x: CudaTensor, weight: CudaWeight): (LaunchSize & { readonly kernel: string }) | undefined {
+const FOUR_BIT: Readonly<Record<Product, readonly Variant[]>> = {
+  linear_stream: [
+    { name: "4_long", mostRows: 4, leastColumns: 8192, tiles: 2, warps: 16, stages: 2, blocks: 1 },
+    { name: "4", mostRows: 4, tiles: 2, warps: 8, stages: 3, blocks: 2 },
+    { name: "8", mostRows: 8, tiles: 2, warps: 16, stages: 2, blocks: 1 },
+    { name: "16_wide", mostRows: 16, leastOutputs: 128, tiles: 4, warps: 4, stages: 2, blocks: 2 },
+    { name: "16", mostRows: 16, tiles: 2, warps: 8, stages: 2, blocks: 1 },
+  ],
+  linear_gated: [
+    { name: "4", mostRows: 4, tiles: 2, warps: 8, stages: 3, blocks: 2 },
+    { name: "8", mostRows: 8, tiles: 2, warps: 16, stages: 2, blocks: 1 },
+  ],
+};
+const PLAIN: Readonly<Record<Product, readonly Variant[]>> = {
+  linear_stream: [{ name: "8", mostRows: 8, tiles: 1, warps: 8, stages: 3, blocks: 2 }],
+  linear_gated: [{ name: "8", mostRows: 8, tiles: 2, warps: 8, stages: 3, blocks: 1 }],
+};
+
+/**
+ * The kernel for this product, or for the swiglu of its two halves (`linear_gated`, whose halves must be whole tiles), and its
+ * launch; nothing when another kernel must take it.
+ */
+export function streamingKernel(
+  machine: Machine,
+  product: Product,
+  x: CudaTensor,
+  weight: CudaWeight,
+): (LaunchSize & { readonly kernel: string }) | undefined {
+  if (product === "linear_gated" && weight.rows % (2 * TILE_OUTPUTS) !== 0) return undefined;
   const fourBit = weight.dtype === "q4_g128";
   const { multiprocessors, sharedBytes } = machine.device;
-  const variant = (fourBit ? FOUR_BIT : PLAIN).find(
-    ({ mostRows, leastOutputs = 0 }) => x.rows <= mostRows && weight.rows >= leastOutputs * multiprocessors,
+  const variant = (fourBit ? FOUR_BIT : PLAIN)[product].find(
+    ({ mostRows, leastOutputs = 0, leastColumns = 0 }) =>
+      x.rows <= mostRows && weight.rows >= leastOutputs * multiprocessors && weight.columns >= leastColumns,
   );
   if (variant === undefined) return undefined;
-  const kernel = `linear_stream_${weight.dtype}_${x.dtype}_${variant.name}`;
-  const stageBytes = fourBit ? variant.tiles * FOUR_BIT_TILE + x.rows * UNIT * 2 : TILE_OUTPUTS * UNIT * 2;
+  const kernel = `${product}_${weight.dtype}_${x.dtype}_${variant.name}`;
+  const stageBytes = variant.tiles * (fourBit ? FOUR_BIT_TILE : TILE_OUTPUTS * UNIT * 2) + (fourBit ? x.rows * UNIT * 2 : 0);
   const shared = variant.warps * variant.stages * stageBytes + sumBytes(variant);
   if (!machine.has(kernel) || shared > sharedBytes) return undefined;
   const tiles = Math.ceil(weight.rows / (TILE_OUTPUTS * variant.tiles));

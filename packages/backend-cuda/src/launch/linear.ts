@@ -29,7 +29,7 @@ const WIDE_ROWS = { same: 9, converted: 33, fourBit: 17 } as const;
 /** Most scratch memory for a weight in the activations' type; larger ones are converted tile by tile. */
 const MOST_CONVERTED = 512 * 1024 * 1024;
 
-interface Operands {
+export interface Operands {
   readonly x: CudaTensor;
   readonly weight: CudaWeight;
   readonly bias: CudaTensor | undefined;
@@ -125,8 +125,13 @@ function weightIsOld(machine: Machine): boolean {
   return !machine.lastKernel.startsWith("pack_weight") && !machine.lastKernel.startsWith("embed_");
 }
 
-function multiplyByKernel(machine: Machine, { x, weight, bias, out }: Operands): void {
-  const { kernel, ...size } = streamingKernel(machine, x, weight) ?? kernelFor(machine, x, weight);
+function multiplyByKernel(machine: Machine, operands: Operands): void {
+  const { x, weight } = operands;
+  launchLinear(machine, streamingKernel(machine, "linear_stream", x, weight) ?? kernelFor(machine, x, weight), operands);
+}
+
+/** A kernel that takes a `Linear` of kernels/linear-few.cuh. */
+export function launchLinear(machine: Machine, { kernel, ...size }: LaunchSize & { readonly kernel: string }, { x, weight, bias, out }: Operands): void {
   machine.launch(kernel, { ...size, overlap: weightIsOld(machine) }, (args) =>
     args.struct((op) =>
       op

@@ -15,6 +15,7 @@ export function neuralCases(checks: Checks): void {
   normCases(checks);
   rotateCases(checks);
   swigluCases(checks);
+  if (checks.backend.neural?.gatedLinear !== undefined) gatedLinearCases(checks);
 }
 
 function embedCases(checks: Checks): void {
@@ -170,5 +171,34 @@ function swigluCases(checks: Checks): void {
       const result = await out.read();
       expectSame("out", result.map((value) => (Math.abs(value) < 1e-30 ? 0 : value)), [0, 0, 0, 100, 200]);
     });
+  });
+}
+
+/** Against the backend's own projections, which `linear` is held to the reference for. */
+function gatedLinearCases(checks: Checks): void {
+  checks.group("gatedLinear", () => {
+    for (const dtype of checks.backend.capabilities.weights) {
+      checks.check(dtype, async (device) => {
+        const columns = testColumns(dtype)[0] ?? 1;
+        for (const rows of [1, 4, 5, 8, 9, 17]) {
+          for (const width of [10, 16, 48]) await checkGatedLinear(device, dtype, rows, width, columns);
+        }
+      });
+    }
+  });
+}
+
+async function checkGatedLinear(device: Device, dtype: Parameters<typeof testWeight>[0], rows: number, width: number, columns: number): Promise<void> {
+  const numbers = random(rows + width);
+  const weight = device.weight(dtype, 2 * width, columns, testWeight(dtype, 2 * width, columns, numbers).data);
+  const x = device.input(device.asActivations(numbers.normals(rows * columns)), columns);
+  const [projections, gateUp, out] = [device.output(rows, 2 * width), device.output(rows, 2 * width), device.output(rows, width)];
+  device.neural.linear({ x, weight, out: projections.tensor });
+  device.neural.gatedLinear?.({ x, weight, gateUp: gateUp.tensor, out: out.tensor });
+  const both = await projections.read();
+  expectAccurate(`${rows} rows, width ${width}`, await out.read(), device.activation, (precision) => {
+    const { values, magnitude } = swiglu(both, width, precision);
+    // Sums in another order may round the gate and its factor to the next number.
+    return { values, magnitude: 3 * magnitude };
   });
 }

@@ -109,12 +109,24 @@ function cacheOnly(network: Network, index: number, pass: Pass): void {
 }
 
 function feedForward(network: Network, layer: LayerWeights, rows: number): void {
-  const { backend, activations } = network;
+  const { activations } = network;
   addAndNorm(network, layer.mlpNorm, [0, rows], true, activations.normed);
-  linear(network, layer.gateUp, activations.normed, activations.gateUp, rows);
-  const all = { rows: [0, rows] } as const;
-  backend.neural.swiglu({ gateUp: activations.gateUp.view(all), out: activations.gated.view(all) });
+  gate(network, layer.gateUp, rows);
   linear(network, layer.down, activations.gated, activations.delta, rows);
+}
+
+/** Both projections and swiglu; at once where the backend can and they are one matrix without biases. */
+function gate(network: Network, parts: readonly LinearPart[], rows: number): void {
+  const { backend, activations } = network;
+  const all = { rows: [0, rows] } as const;
+  const [gateUp, out] = [activations.gateUp.view(all), activations.gated.view(all)];
+  const [both, ...others] = parts;
+  if (backend.neural.gatedLinear !== undefined && both !== undefined && both.bias === undefined && others.length === 0) {
+    backend.neural.gatedLinear({ x: activations.normed.view(all), weight: both.weight, gateUp, out });
+    return;
+  }
+  linear(network, parts, activations.normed, activations.gateUp, rows);
+  backend.neural.swiglu({ gateUp, out });
 }
 
 /** Final norm and output matrix of rows that no call before it had, to the first rows of `logits`. */

@@ -9,6 +9,7 @@ const kinds: Readonly<Record<string, OpKind>> = {
   compressKeys: "selection",
   selectBlocks: "selection",
   linear: "products",
+  gatedLinear: "products",
 };
 
 /** All calls of one op. */

@@ -1,0 +1,20 @@
+import type { GatedLinearArgs } from "@infllm/tensor";
+import { activationRows, ownWeight } from "../checks.ts";
+import type { Machine } from "../machine.ts";
+import { launchLinear, linear } from "./linear.ts";
+import { streamingKernel } from "./linear-stream.ts";
+import { swiglu } from "./swiglu.ts";
+
+/** out = swiglu(x · weightᵀ); of few rows in one launch, else in two through `gateUp`. */
+export function gatedLinear(machine: Machine, { x, weight, gateUp, out }: GatedLinearArgs): void {
+  const matrix = ownWeight(machine, "gatedLinear: weight", weight);
+  const input = activationRows(machine, "gatedLinear: x", x, { columns: matrix.columns });
+  const to = activationRows(machine, "gatedLinear: out", out, { rows: input.rows, columns: matrix.rows / 2 });
+  const kernel = input.rows === 0 ? undefined : streamingKernel(machine, "linear_gated", input, matrix);
+  if (kernel !== undefined) {
+    launchLinear(machine, kernel, { x: input, weight: matrix, bias: undefined, out: to });
+    return;
+  }
+  linear(machine, { x, weight, out: gateUp });
+  swiglu(machine, { gateUp, out });
+}
