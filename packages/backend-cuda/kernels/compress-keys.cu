@@ -20,18 +20,27 @@ __device__ void compress_keys(const KV* keys, const ScalePair* scales, T* fine, 
   allow_next();
   if (end < from || end >= to) return;
   const int* pages = batch.page_table + static_cast<int64_t>(sequence) * batch.max_pages;
+  // Windows are whole cells, and a cell lies within a page; its tokens are loaded together, and added one after the other.
+  constexpr int kTogether = 8;
   auto mean = [&](int tokens) {
     float2 sum = make_float2(0.f, 0.f);
-    for (int token = end + 1 - tokens; token <= end; token++) {
-      const int64_t page = pages[token / block_size];
-      const int64_t row = (page * heads + head) * block_size + token % block_size;
-      float2 x = load_pair(keys, row * pairs + threadIdx.x);
-      if constexpr (is_q8<KV>) {
-        const float scale = __half2float(scales[row].key);
-        x = make_float2(__fmul_rn(x.x, scale), __fmul_rn(x.y, scale));
+    for (int token = end + 1 - tokens; token <= end; token += stride) {
+      const int64_t first = (static_cast<int64_t>(pages[token / block_size]) * heads + head) * block_size + token % block_size;
+      for (int i = 0; i < stride; i += kTogether) {
+        float2 x[kTogether];
+#pragma unroll
+        for (int j = 0; j < kTogether; j++) {
+          const int64_t row = first + min(i + j, stride - 1);
+          x[j] = load_pair(keys, row * pairs + threadIdx.x);
+          if constexpr (is_q8<KV>) {
+            const float scale = __half2float(scales[row].key);
+            x[j] = make_float2(__fmul_rn(x[j].x, scale), __fmul_rn(x[j].y, scale));
+          }
+        }
+#pragma unroll
+        for (int j = 0; j < kTogether; j++)
+          if (i + j < stride) sum = make_float2(sum.x + x[j].x, sum.y + x[j].y);
       }
-      sum.x += x.x;
-      sum.y += x.y;
     }
     return pack<T>(sum.x / tokens, sum.y / tokens);
   };

@@ -3,6 +3,7 @@
 #pragma once
 #include "linear-hopper.cuh"
 
+constexpr int kMostSplits = 8;
 // Floats from one row of a block's sums [N, 128] to the next: columns of a warp's accumulators fall into different banks.
 constexpr int kSumPitch = kFirstRows + 4;
 
@@ -53,6 +54,8 @@ __device__ __forceinline__ void store_four(float4 v, const LinearHopper& op, int
   }
 }
 
+__device__ __forceinline__ float4 added(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+
 // Adds the blocks' sums of every `splits`-th row and stores them.
 template <typename T, int N>
 __device__ __forceinline__ void add_sums(const LinearHopper& op, const Part& part, uint32_t sums, int split, int splits) {
@@ -64,26 +67,34 @@ __device__ __forceinline__ void add_sums(const LinearHopper& op, const Part& par
     if (op.bias && output + i < op.outs) bias[i] = op.bias[output + i];
   const int rows = min(N, op.rows - part.first_row);
   const int step = kConsumers / 32 * splits;
-  constexpr int kAtOnce = N == 256 ? 2 : 4;  // rows whose sums are on their way together: memory of other blocks is far
-  for (int first = split + threadIdx.x / 32 * splits; first < rows; first += kAtOnce * step) {
-    float4 sum[kAtOnce];
-    for (int s = 0; s < splits; s++) {
-      float4 of_split[kAtOnce];
+  auto store = [&](float4 sum, int row) {
+    store_four<T>(make_float4(sum.x + bias[0], sum.y + bias[1], sum.z + bias[2], sum.w + bias[3]), op, part.first_row + row, output);
+  };
+  // Memory of other blocks is far: several loads are on their way, of all splits where a warp has few rows, else of two rows.
+  if constexpr (N <= 128) {
+    for (int row = split + threadIdx.x / 32 * splits; row < rows; row += step) {
+      float4 of_split[kMostSplits];
 #pragma unroll
-      for (int i = 0; i < kAtOnce; i++)
-        of_split[i] = load_four_in(address_in(sums + (min(first + i * step, rows - 1) * kSumPitch + quad) * 4, s));
+      for (int s = 0; s < kMostSplits; s++)
+        if (s < splits) of_split[s] = load_four_in(address_in(sums + (row * kSumPitch + quad) * 4, s));
+      float4 sum = of_split[0];
 #pragma unroll
-      for (int i = 0; i < kAtOnce; i++) {
-        const float4 more = of_split[i];
-        sum[i] = s == 0 ? more : make_float4(sum[i].x + more.x, sum[i].y + more.y, sum[i].z + more.z, sum[i].w + more.w);
-      }
+      for (int s = 1; s < kMostSplits; s++)
+        if (s < splits) sum = added(sum, of_split[s]);
+      store(sum, row);
     }
-#pragma unroll
-    for (int i = 0; i < kAtOnce; i++) {
-      const int row = first + i * step;
-      if (row >= rows) break;
-      const float4 v = make_float4(sum[i].x + bias[0], sum[i].y + bias[1], sum[i].z + bias[2], sum[i].w + bias[3]);
-      store_four<T>(v, op, part.first_row + row, output);
+  } else {
+    for (int row = split + threadIdx.x / 32 * splits; row < rows; row += 2 * step) {
+      const int other = min(row + step, rows - 1);
+      float4 sum[2];
+      for (int s = 0; s < splits; s++) {
+        const float4 first = load_four_in(address_in(sums + (row * kSumPitch + quad) * 4, s));
+        const float4 second = load_four_in(address_in(sums + (other * kSumPitch + quad) * 4, s));
+        sum[0] = s == 0 ? first : added(sum[0], first);
+        sum[1] = s == 0 ? second : added(sum[1], second);
+      }
+      store(sum[0], row);
+      if (other == row + step) store(sum[1], other);
     }
   }
 }

@@ -13,6 +13,13 @@ describe("weightBytes", () => {
     expect(weightBytes("q6_k", 8, 256)).toBe(8 * 210);
   });
 
+  it("fills the last tile of 16 rows where these lie together", () => {
+    expect(weightBytes("q4_g128", 16, 256)).toBe(16 * 2 * 68);
+    expect(weightBytes("q4_g128", 17, 256)).toBe(32 * 2 * 68);
+    expect(isFilledUp("q4_g128", 17, 256)).toBe(true);
+    expect(isFilledUp("q4_g128", 32, 256)).toBe(false);
+  });
+
   it("fills the last unit of a row", () => {
     expect(weightBytes("q8_0", 2, 160)).toBe(weightBytes("q8_0", 2, 256));
     expect(weightBytes("bf16", 5, 65)).toBe(5 * 128 * 2);

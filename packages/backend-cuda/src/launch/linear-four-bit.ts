@@ -3,8 +3,7 @@ import type { Product } from "../cublaslt.ts";
 import type { CudaWeight } from "../cuda-weight.ts";
 import type { Machine } from "../machine.ts";
 import { TENSOR_MAP_ALIGNMENT } from "../tensor-map.ts";
-import { candidatesOf, fastest } from "./linear-hopper.ts";
-import type { HopperPlan, ProductShape, SplitWeights } from "./linear-hopper.ts";
+import type { ProductShape } from "./linear-hopper.ts";
 import { matrixMap } from "./tensor-maps.ts";
 
 const STEP = 64;
@@ -20,6 +19,14 @@ const rings: Readonly<Record<number, { readonly stages: number; readonly tiles: 
   128: { stages: 6, tiles: 4 },
   256: { stages: 4, tiles: 4 },
 };
+
+const WIDTHS = [32, 64, 128, 256] as const;
+const OUTPUTS = 128;
+/** Clocks of a step of 64 columns, and to start and store a tile, measured on an H100. */
+const stepClocks = (width: number): number => 600 + 2.13 * width;
+const TILE_CLOCKS = 2500;
+/** Share of the multiprocessors that clusters of so many blocks can have at once: a cluster lies within one GPC. */
+const usable: Readonly<Record<number, number>> = { 4: 0.9, 8: 0.8 };
 
 /** Does this GPU have the kernels, and can the copy engine read these rows? */
 export function fourBitMultiplies(machine: Machine, { type, x }: Pick<Product, "type" | "x">): boolean {
@@ -48,13 +55,29 @@ export function multiplyFourBit(machine: Machine, product: Omit<Product, "weight
   );
 }
 
-/** 360 clocks a step were measured on an H100, whatever the width. */
-const FOUR_BITS: SplitWeights = { bytes: TILE_BYTES / (16 * UNIT), partColumns: UNIT, widths: [32, 64, 128, 256], stepClocks: 360 };
+interface Plan {
+  /** Rows of a tile. */
+  readonly width: number;
+  /** Blocks of a cluster that split a tile's columns. */
+  readonly cluster: number;
+  readonly blocks: number;
+}
 
-/** Tiles half as wide as they could be are worth it where they fill more multiprocessors. */
-export function planFourBit(shape: ProductShape, multiprocessors: number): HopperPlan {
-  const widths = FOUR_BITS.widths.filter((width) => width < 2 * shape.rows || width === 32).slice(-2);
-  return fastest(widths.flatMap((width) => candidatesOf(shape, width, multiprocessors, FOUR_BITS)));
+/** The widest tiles that the rows fill, or such of half their width, and the split that a plain reckoning of clocks finds fastest. */
+export function planFourBit({ rows, columns, outs }: ProductShape, multiprocessors: number): Plan {
+  const units = Math.ceil(columns / UNIT);
+  const widths = WIDTHS.filter((width) => width < 2 * rows || width === 32).slice(-2);
+  const plans = widths.flatMap((width) =>
+    [1, 2, 4, 8].filter((splits) => splits <= units).map((cluster) => {
+      const blocks = Math.ceil(rows / width) * Math.ceil(outs / OUTPUTS) * cluster;
+      const rounds = Math.ceil(blocks / (multiprocessors * (usable[cluster] ?? 1)));
+      const steps = (UNIT / STEP) * Math.ceil(units / cluster);
+      const adding = cluster > 1 ? 1500 + 16 * width + 3000 * cluster : 0;
+      return { width, cluster, blocks, clocks: rounds * (steps * stepClocks(width) + TILE_CLOCKS) + adding };
+    }),
+  );
+  const { width, cluster, blocks } = plans.reduce((best, other) => (other.clocks < best.clocks ? other : best));
+  return { width, cluster, blocks };
 }
 
 /** `Layout` of linear-four-bit.cu, and room to align it. */

@@ -70,10 +70,7 @@ export function multiplyOnHopper(machine: Machine, product: Product, overlap: bo
 
 /** The kernel, tile and cluster that a plain reckoning of clocks finds fastest; of equals the first. */
 export function planProduct(shape: ProductShape, multiprocessors: number): HopperPlan {
-  return fastest([...splitCandidates(shape, multiprocessors), ...tileCandidates(shape, multiprocessors)]);
-}
-
-export function fastest(candidates: readonly Candidate[]): HopperPlan {
+  const candidates = [...splitCandidates(shape, multiprocessors), ...tileCandidates(shape, multiprocessors)];
   const { kernel, width, cluster, blocks } = candidates.reduce((best, other) => (other.clocks < best.clocks ? other : best));
   return { kernel, width, cluster, blocks };
 }
@@ -93,38 +90,19 @@ function tileCandidates({ rows, columns, outs }: ProductShape, multiprocessors: 
   );
 }
 
-/** How a kernel that splits columns reads weights. */
-export interface SplitWeights {
-  readonly bytes: number;
-  /** Columns of its smallest part. */
-  readonly partColumns: number;
-  /** Rows of its tiles, ascending. */
-  readonly widths: readonly number[];
-  /** Clocks that a step takes beside its products, to make numbers of weights. */
-  readonly stepClocks: number;
-}
-
-const SIXTEEN_BITS: SplitWeights = { bytes: 2, partColumns: STEP, widths: [16, 32, 64, 128, 256], stepClocks: 0 };
-
-/** The narrowest tiles of 128 outputs that hold all rows, with their columns split over clusters of 1, 2, 4 and 8 blocks. */
-export function splitCandidates(shape: ProductShape, multiprocessors: number, weights = SIXTEEN_BITS): Candidate[] {
-  const fits = weights.widths.findIndex((most) => shape.rows <= most);
-  const width = weights.widths.at(fits < 0 ? -1 : fits) ?? 256;
-  return candidatesOf(shape, width, multiprocessors, weights);
-}
-
-export function candidatesOf({ rows, columns, outs }: ProductShape, width: number, multiprocessors: number, weights: SplitWeights): Candidate[] {
-  const parts = Math.ceil(columns / weights.partColumns);
+function splitCandidates({ rows, columns, outs }: ProductShape, multiprocessors: number): Candidate[] {
+  const steps = Math.ceil(columns / STEP);
+  const width = [16, 32, 64, 128].find((most) => rows <= most) ?? 256;
   const tiles = Math.ceil(rows / width) * Math.ceil(outs / FIRST_ROWS);
-  const memory = memoryClocks((columns * outs * weights.bytes) / 2, multiprocessors);
+  const memory = memoryClocks(columns * outs, multiprocessors);
   return [1, 2, 4, 8]
-    .filter((splits) => splits <= parts)
+    .filter((splits) => splits <= steps)
     .map((splits): Candidate => {
       const blocks = tiles * splits;
-      const stepsOfBlock = (Math.ceil(parts / splits) * weights.partColumns) / STEP;
-      const bytes = stepsOfBlock * (FIRST_ROWS * weights.bytes + width * 2) * STEP;
+      const stepsOfBlock = Math.ceil(steps / splits);
+      const bytes = stepsOfBlock * (FIRST_ROWS + width) * STEP * 2;
       const rounds = Math.ceil(blocks / multiprocessors);
-      const busiest = rounds * Math.max(stepsOfBlock * (tensorClocks(width) + weights.stepClocks), bytes / RATE.alone);
+      const busiest = rounds * Math.max(stepsOfBlock * tensorClocks(width), bytes / RATE.alone);
       const all = (blocks * bytes) / (RATE.shared * multiprocessors);
       const adding = splits > 1 ? SPLIT_CLOCKS + 16 * width : 0;
       return { kernel: "split", width, cluster: splits, blocks, clocks: Math.max(busiest, all, memory) + rounds * TILE_CLOCKS + adding };

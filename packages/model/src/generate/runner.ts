@@ -112,26 +112,34 @@ export class Runner {
     return common;
   }
 
-  /** Processes the prompt and draws the token after it; −1 if its logits are not finite. */
+  /**
+   * Processes the prompt and draws the token after it; −1 if its logits are not finite. On a device that runs later, a chunk is
+   * enqueued before the one before it is waited for.
+   */
   async prefill({ ids, sparse, draw, reuse, onChunk, signal, times }: PrefillArgs): Promise<number> {
+    const { backend } = this.#network;
     this.#begin(false, reuse ? this.reusable(ids) : 0);
     const start = this.#cached.length;
+    let before: Promise<void> | undefined;
     for (let from = start; from < ids.length; from += this.chunk) {
       signal?.throwIfAborted();
       const chunk = ids.slice(from, from + this.chunk);
       const complete = from + chunk.length === ids.length;
-      this.#drawn = await this.#guarded(async () => {
+      await this.#guarded(async () => {
         const enqueue = () => (complete ? this.#passes.complete(chunk, sparse, draw) : this.#passes.layers(chunk, sparse, false));
         if (times === undefined) enqueue();
         else await this.#passes.timed(times, enqueue);
         this.#processed(chunk, sparse);
-        if (complete) return this.#passes.drawn();
-        await this.#network.backend.sync();
-        return -1;
+        const done = complete ? undefined : heard(backend.sync());
+        if (!backend.capabilities.runsLater) before = done;
+        await before;
+        if (before !== undefined) onChunk?.((before === done ? from + chunk.length : from) - start, ids.length - start);
+        before = before === done ? undefined : done;
+        this.#drawn = complete ? await this.#passes.drawn() : -1;
       });
-      onChunk?.(from + chunk.length - start, ids.length - start);
       await yieldToEvents();
     }
+    onChunk?.(ids.length - start, ids.length - start);
     return this.#drawn;
   }
 
@@ -297,6 +305,12 @@ export class Runner {
       throw error;
     }
   }
+}
+
+/** Whoever waits for the work hears of an error; where nobody does any more, it is not unhandled. */
+function heard(work: Promise<void>): Promise<void> {
+  work.catch(() => undefined);
+  return work;
 }
 
 function floats(logits: HostArray): Float32Array {
