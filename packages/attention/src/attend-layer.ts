@@ -1,6 +1,7 @@
 /** Attention of one layer: what a model calls between the projections. */
 import { UsageError } from "@infllm/tensor";
 import type { DeviceTensor } from "@infllm/tensor";
+import { appendRows } from "@infllm/block-selection";
 import type { LayerCache, SequenceBatch } from "@infllm/block-selection";
 import type { AttentionBackend } from "./contracts.ts";
 
@@ -29,8 +30,7 @@ export interface AttendLayerArgs {
  */
 export function attendLayer(backend: AttentionBackend, args: AttendLayerArgs): void {
   const { q, k, v, cache, batch, scale, sparse, blockIndices, out } = args;
-  backend.selection.appendKv({ k, v, cache, batch });
-  if (cache.shape.sparse !== undefined) backend.selection.compressKeys({ cache, batch });
+  appendRows(backend.selection, { k, v, cache, batch });
   if (!sparse) {
     backend.attention.attendDense({ q, cache, batch, scale, out });
     return;

@@ -1,7 +1,7 @@
 /** One attention layer on given tensors, on any backend: for users of the library and for `infllm attention`. */
 import { ConfigError, ShapeError, fromF32, hostArray, hostTensor, toF32 } from "@infllm/tensor";
 import type { CacheDType, DeviceTensor, HostArray } from "@infllm/tensor";
-import { blockBudget, blockCount, checkQueries } from "@infllm/block-selection";
+import { appendRows, blockBudget, blockCount, checkQueries } from "@infllm/block-selection";
 import type { SparseConfig } from "@infllm/block-selection";
 import type { AttendDenseInput } from "./attend-dense.ts";
 import { BatchState } from "./batch-state.ts";
@@ -100,8 +100,7 @@ function appendAll(
       backend.write(deviceV, encode(backend, v.subarray(from * width, (from + count) * width)));
       const rows = { rows: [0, count] } as const;
       for (const layer of cache.layers) {
-        backend.selection.appendKv({ k: deviceK.view(rows), v: deviceV.view(rows), cache: layer, batch: state.batch });
-        if (layer.shape.sparse !== undefined) backend.selection.compressKeys({ cache: layer, batch: state.batch });
+        appendRows(backend.selection, { k: deviceK.view(rows), v: deviceV.view(rows), cache: layer, batch: state.batch });
       }
     }
   } finally {

@@ -20,16 +20,9 @@ template <typename T>
 __device__ void rms_norm(T* x, int64_t x_stride, const T* delta, int64_t delta_stride, float delta_scale,
                          const float* weight, float epsilon, T* out, int64_t out_stride, int width, int vectors) {
   const bool kept_row = vectors && width <= 8 * kKept * static_cast<int>(blockDim.x);
-  float4 gains[2 * kKept];
-  if (kept_row) {
-#pragma unroll
-    for (int n = 0; n < kKept; n++) {
-      const int i = n * blockDim.x + threadIdx.x;
-      if (i >= width / 8) break;
-      gains[2 * n] = __ldg(reinterpret_cast<const float4*>(weight) + 2 * i);
-      gains[2 * n + 1] = __ldg(reinterpret_cast<const float4*>(weight) + 2 * i + 1);
-    }
-  }
+  const float4* gains = reinterpret_cast<const float4*>(weight);
+  float4 early[2] = {};  // of the thread's first vector
+  if (kept_row && static_cast<int>(threadIdx.x) < width / 8) early[0] = __ldg(gains + 2 * threadIdx.x), early[1] = __ldg(gains + 2 * threadIdx.x + 1);
   wait_for_previous();  // no kernel writes weights
   allow_next();
   const int64_t row = blockIdx.x;
@@ -64,7 +57,7 @@ __device__ void rms_norm(T* x, int64_t x_stride, const T* delta, int64_t delta_s
     for (int n = 0; n < kKept; n++) {
       const int i = n * blockDim.x + threadIdx.x;
       if (i >= width / 8) break;
-      const float4 w0 = gains[2 * n], w1 = gains[2 * n + 1];
+      const float4 w0 = n == 0 ? early[0] : __ldg(gains + 2 * i), w1 = n == 0 ? early[1] : __ldg(gains + 2 * i + 1);
       const float w[8] = {w0.x, w0.y, w0.z, w0.w, w1.x, w1.y, w1.z, w1.w};
       Eight<T> y;
 #pragma unroll

@@ -12,6 +12,7 @@ import { CudaTensor } from "./cuda-tensor.ts";
 import { CudaWeight } from "./cuda-weight.ts";
 import { loadDriver } from "./driver.ts";
 import type { Driver } from "./driver.ts";
+import { appendAndCompress } from "./launch/append-compress.ts";
 import { appendKv } from "./launch/append-kv.ts";
 import { attendBlocks } from "./launch/attend-blocks.ts";
 import { attendDense } from "./launch/attend-dense.ts";
@@ -127,6 +128,7 @@ function bindOps(machine: Machine): CudaBackend {
     cacheBytes: (shape) => cacheBytes(machine, shape),
     appendKv: bind(appendKv),
     compressKeys: bind(compressKeys),
+    appendAndCompress: bind(appendAndCompress),
     selectBlocks: bind(selectBlocks),
     async readCache(...args: Parameters<SelectionOps["readCache"]>) {
       recorder.useNow("readCache");

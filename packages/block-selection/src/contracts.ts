@@ -98,6 +98,8 @@ export interface SelectionOps {
   appendKv(args: AppendKvArgs): void;
   /** Writes fine and coarse keys: f32 means of cached (rounded) keys, oldest token first. */
   compressKeys(args: CompressKeysArgs): void;
+  /** `appendKv`, then `compressKeys`, for a cache with a sparse config; only where a backend gains by doing both at once. */
+  readonly appendAndCompress?: ((args: AppendKvArgs) => void) | undefined;
   /** Scores, pools, forces and selects in one op; nothing of size rows × heads × windows is stored. */
   selectBlocks(args: SelectBlocksArgs): void;
   /**
@@ -112,6 +114,18 @@ export interface SelectionOps {
     from: number,
     to: number,
   ): Promise<Float32Array>;
+}
+
+/** Stores the rows' keys and values, and the compressed keys of a cache that may be read sparsely. */
+export function appendRows(selection: SelectionOps, args: AppendKvArgs): void {
+  if (args.cache.shape.sparse === undefined) {
+    selection.appendKv(args);
+  } else if (selection.appendAndCompress !== undefined) {
+    selection.appendAndCompress(args);
+  } else {
+    selection.appendKv(args);
+    selection.compressKeys({ cache: args.cache, batch: args.batch });
+  }
 }
 
 export interface SelectionBackend extends Backend {

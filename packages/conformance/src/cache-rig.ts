@@ -1,7 +1,7 @@
 /** A one-layer cache on a backend with known contents: pages in scattered order, everything else NaN. */
 import type { CacheDType, FloatDType } from "@infllm/tensor";
 import { random, roundedToQ8 } from "@infllm/tensor";
-import { compressBoth, compressedDType, windowCount } from "@infllm/block-selection";
+import { appendRows, compressBoth, compressedDType, windowCount } from "@infllm/block-selection";
 import type { CacheRows, CompressedKeys, LayerCache, SequenceBatch, SparseConfig } from "@infllm/block-selection";
 import { BatchState, KvCache } from "@infllm/attention";
 import type { CachedSequence } from "@infllm/attention";
@@ -125,8 +125,7 @@ export class CacheRig {
   #write(k: Float32Array, v: Float32Array): void {
     const { device, layer, batch, width } = this;
     const rows = { k: device.input(k, width), v: device.input(v, width) };
-    device.selection.appendKv({ ...rows, cache: layer, batch });
-    if (this.shape.sparse !== undefined) device.selection.compressKeys({ cache: layer, batch });
+    appendRows(device.selection, { ...rows, cache: layer, batch });
   }
 }
 

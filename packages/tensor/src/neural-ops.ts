@@ -93,7 +93,7 @@ export interface NeuralOps {
   rmsNorm(args: RmsNormArgs): void;
   linear(args: LinearArgs): void;
   /** `linear` and `swiglu` at once; only where a backend gains by that. */
-  gatedLinear?(args: GatedLinearArgs): void;
+  readonly gatedLinear?: ((args: GatedLinearArgs) => void) | undefined;
   rotate(args: RotateArgs): void;
   swiglu(args: SwigluArgs): void;
   sample(args: SampleArgs): void;

@@ -1,5 +1,6 @@
 import { attendLayer } from "@infllm/attention";
 import type { KvCache } from "@infllm/attention";
+import { appendRows } from "@infllm/block-selection";
 import type { SequenceBatch } from "@infllm/block-selection";
 import type { DeviceTensor } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
@@ -104,8 +105,7 @@ function cacheOnly(network: Network, index: number, pass: Pass): void {
   const { selection } = network.backend;
   const { k, v } = heads(network, pass.batch.rows);
   const cache = layerCache(network, index);
-  selection.appendKv({ k, v, cache, batch: pass.batch });
-  if (cache.shape.sparse !== undefined) selection.compressKeys({ cache, batch: pass.batch });
+  appendRows(selection, { k, v, cache, batch: pass.batch });
 }
 
 function feedForward(network: Network, layer: LayerWeights, rows: number): void {

@@ -7,6 +7,7 @@ const kinds: Readonly<Record<string, OpKind>> = {
   attendDense: "attention",
   attendBlocks: "attention",
   compressKeys: "selection",
+  appendAndCompress: "selection",
   selectBlocks: "selection",
   linear: "products",
   gatedLinear: "products",

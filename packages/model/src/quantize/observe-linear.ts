@@ -26,6 +26,7 @@ export function observeLinear<B extends ObservableBackend>(backend: B, observe: 
     capabilities: { ...backend.capabilities, runsLater: false },
     neural: {
       ...backend.neural,
+      gatedLinear: undefined, // what it multiplies then comes by `linear`
       linear(args) {
         observe(args);
         backend.neural.linear(args);
