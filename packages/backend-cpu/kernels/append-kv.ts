@@ -3,8 +3,8 @@
  * so that both products of attention read them as they lie. Task: one tile of tokens, all KV heads.
  */
 import { F32, storeScalar } from "./half";
-import { quant, Q8, rowScale, scalesAt } from "./q8-rows";
-import { Tile, tileAt } from "./attend-tile";
+import { Q8, scalesAt, storeRow } from "./q8-rows";
+import { tileAt } from "./attend-tile";
 
 @unmanaged
 class AppendArgs {
@@ -24,38 +24,11 @@ class AppendArgs {
   scales: u32;
 }
 
-/** The same in q8: a scale for each token's key and value of a KV head. */
-function appendQ8(args: AppendArgs, tile: Tile): void {
-  const d = args.d, blockSize = args.blockSize, kvHeads = args.kvHeads, keys8 = (blockSize + 7) & ~7;
-  const keyPage = <usize>(keys8 * d), valuePage = <usize>(blockSize * ((d + 7) & ~7));
-  const pages = <usize>args.pageTable + (<usize>(tile.sequence * args.pageStride) << 2);
-  for (let t = 0; t < tile.rows; t++) {
-    const row = <usize>(tile.row + t), position = tile.position + t;
-    const block = position / blockSize, slot = <usize>(position - block * blockSize);
-    const first = <usize>(load<i32>(pages + (<usize>block << 2)) * kvHeads);
-    let k = <usize>args.k + row * args.ldk * 4, v = <usize>args.v + row * args.ldv * 4;
-    for (let h: usize = 0; h < <usize>kvHeads; h++) {
-      const scales = scalesAt(args.scales, first + h, keys8) + (slot << 2);
-      const keyScale = rowScale(k, d), valueScale = rowScale(v, d);
-      store<f32>(scales, keyScale);
-      store<f32>(scales + (<usize>keys8 << 2), valueScale);
-      const keyAt = <usize>args.keys + (first + h) * keyPage + (slot >> 3) * d * 8 + (slot & 7);
-      const valueAt = <usize>args.values + (first + h) * valuePage + (slot << 3);
-      for (let i: usize = 0; i < <usize>d; i++) {
-        store<i8>(keyAt + (i << 3), quant(load<f32>(k), keyScale));
-        store<i8>(valueAt + (i >> 3) * blockSize * 8 + (i & 7), quant(load<f32>(v), valueScale));
-        k += 4;
-        v += 4;
-      }
-    }
-  }
-}
-
 export function appendKv(at: usize, task: i32): void {
   const args = changetype<AppendArgs>(at), tile = tileAt(args.tiles, task);
-  if (args.kind == Q8) return appendQ8(args, tile);
   const d = args.d, blockSize = args.blockSize, kvHeads = args.kvHeads;
-  const keyPage = <usize>(((blockSize + 7) & ~7) * d), valuePage = <usize>(blockSize * ((d + 7) & ~7));
+  const keys8 = (blockSize + 7) & ~7;
+  const keyPage = <usize>(keys8 * d), valuePage = <usize>(blockSize * ((d + 7) & ~7));
   const pages = <usize>args.pageTable + (<usize>(tile.sequence * args.pageStride) << 2);
   for (let t = 0; t < tile.rows; t++) {
     const row = <usize>(tile.row + t), position = tile.position + t;
@@ -65,6 +38,14 @@ export function appendKv(at: usize, task: i32): void {
     for (let h: usize = 0; h < <usize>kvHeads; h++) {
       const keyAt = (first + h) * keyPage + (slot >> 3) * d * 8 + (slot & 7);
       const valueAt = (first + h) * valuePage + (slot << 3);
+      if (args.kind == Q8) {
+        const scales = scalesAt(args.scales, first + h, keys8) + (slot << 2);
+        store<f32>(scales, storeRow(k, d, <usize>args.keys + keyAt, 64, 8));
+        store<f32>(scales + (<usize>keys8 << 2), storeRow(v, d, <usize>args.values + valueAt, <usize>blockSize << 3, 1));
+        k += <usize>d << 2;
+        v += <usize>d << 2;
+        continue;
+      }
       for (let i: usize = 0; i < <usize>d; i++) {
         const valueIndex = valueAt + (i >> 3) * blockSize * 8 + (i & 7);
         if (args.kind == F32) {

@@ -17,17 +17,21 @@ const F16_LARGEST: u16 = 0x7bff;
 }
 
 /** Scale of `d` f32: a NaN, whose bits are larger than any other number's, makes it NaN. */
-export function rowScale(row: usize, d: i32): f32 {
+function rowScale(row: usize, d: i32): f32 {
   let most: u32 = 0;
   for (let i: usize = 0; i < <usize>d << 2; i += 4) most = max(most, load<u32>(row + i) & 0x7fffffff);
   const bits = toF16(reinterpret<f32>(most) / 127);
   return f16Scalar(bits == F16_INFINITY ? F16_LARGEST : bits);
 }
 
-// @ts-ignore: decorator
-@inline export function quant(x: f32, scale: f32): i8 {
-  if (!(scale > 0)) return 0;
-  return <i8>nearest(min<f32>(127, max<f32>(-127, x / scale)));
+/** Stores `d` f32 as integers, eight of them `step` bytes apart and each eight `panel` bytes from the last. @returns their scale */
+export function storeRow(row: usize, d: i32, to: usize, panel: usize, step: usize): f32 {
+  const scale = rowScale(row, d);
+  for (let i: usize = 0; i < <usize>d; i++) {
+    const ratio = scale > 0 ? load<f32>(row + (i << 2)) / scale : <f32>0;
+    store<i8>(to + (i >> 3) * panel + (i & 7) * step, <i8>nearest(min<f32>(127, max<f32>(-127, ratio))));
+  }
+  return scale;
 }
 
 /** Key panels [d][8] of 8 tokens each. */

@@ -14,38 +14,18 @@ export function appendKv(machine: Machine, { k, v, cache, batch }: AppendKvArgs)
   const sequences = new Sequences(machine, "appendKv", batch, layer.shape);
   if (sequences.rows === 0) return;
   const { keys: toKeys, values: toValues, scales } = layer.addresses;
-  if (dtype === "q8") {
-    const threads = 32 * Math.min(8, kvHeads);
-    machine.launch(`append_kv_${machine.activation}_q8`, { grid: [sequences.rows], block: [threads], overlap: true }, (args) =>
-      args
-        .pointer(keys.address)
-        .pointer(values.address)
-        .i64(keys.rowStride)
-        .i64(values.rowStride)
-        .pointer(toKeys)
-        .pointer(toValues)
-        .pointer(scales)
-        .struct((batchArgs) => sequences.pack(batchArgs))
-        .i32(kvHeads)
-        .i32(headDim)
-        .i32(blockSize),
-    );
-    return;
-  }
+  const inQ8 = dtype === "q8";
   const wide = headDim % 8 === 0 ? wideAccess(shape.columns, keys, values) : 0;
-  const threads = Math.min(256, 32 * Math.ceil(shape.columns / (wide === 1 ? 8 : 1) / 32));
-  machine.launch("append_kv", { grid: [sequences.rows], block: [threads], overlap: true }, (args) =>
-    args
-      .pointer(keys.address)
-      .pointer(values.address)
-      .i64(keys.rowStride)
-      .i64(values.rowStride)
-      .pointer(toKeys)
-      .pointer(toValues)
-      .struct((batchArgs) => sequences.pack(batchArgs))
-      .i32(kvHeads)
-      .i32(headDim)
-      .i32(blockSize)
-      .i32(wide),
+  // In q8 a warp takes a head.
+  const warps = inQ8 ? kvHeads : Math.ceil(shape.columns / (wide === 1 ? 8 : 1) / 32);
+  machine.launch(
+    inQ8 ? `append_kv_${machine.activation}_q8` : "append_kv",
+    { grid: [sequences.rows], block: [32 * Math.min(8, warps)], overlap: true },
+    (args) => {
+      args.pointer(keys.address).pointer(values.address).i64(keys.rowStride).i64(values.rowStride).pointer(toKeys).pointer(toValues);
+      if (inQ8) args.pointer(scales);
+      args.struct((batchArgs) => sequences.pack(batchArgs)).i32(kvHeads).i32(headDim).i32(blockSize);
+      if (!inQ8) args.i32(wide);
+    },
   );
 }
