@@ -2,9 +2,11 @@
 
 /** Expected before anything was measured: a device that reads the weights once for all rows. */
 const ROW_COST_AT_FIRST = 0.05;
-/** Times that are remembered; their median counts, since machines are busy now and then, and tokens wait for whoever reads. */
+/** Times that are remembered. */
 const RECENT_STEPS = 15;
 const RECENT_PASSES = 5;
+/** One pass in a busy moment must not end all drafting. */
+const LEAST_PASSES = 2;
 /** By each plain step, a cost goes back so far to what was expected at first: texts grow, and machines get busy or free. */
 const FORGOTTEN = 1 / 256;
 
@@ -17,7 +19,7 @@ export class PassCosts {
 
   /** Is there something to compare with? */
   get known(): boolean {
-    return this.#steps.median > 0;
+    return this.#steps.undisturbed > 0;
   }
 
   /** A plain step took so long. */
@@ -31,8 +33,8 @@ export class PassCosts {
     const recent = this.#passes.get(rows) ?? new Recent(RECENT_PASSES);
     this.#passes.set(rows, recent);
     recent.add(seconds);
-    const cost = recent.median / this.#steps.median;
-    if (cost > 0) this.#costs.set(rows, cost);
+    const cost = recent.undisturbed / this.#steps.undisturbed;
+    if (cost > 0 && recent.count >= LEAST_PASSES) this.#costs.set(rows, cost);
   }
 
   /** How many plain steps take as long as a pass of so many rows. */
@@ -54,9 +56,16 @@ class Recent {
     this.#begun = true;
   }
 
-  /** NaN where there are none. */
-  get median(): number {
-    return [...this.#seconds].sort((a, b) => a - b)[this.#seconds.length >> 1] ?? NaN;
+  get count(): number {
+    return this.#seconds.length;
+  }
+
+  /**
+   * What it takes on a machine that does nothing else: the fastest of five, but not one or two of many, which were fast because
+   * whoever reads the tokens was slow. NaN where there are none.
+   */
+  get undisturbed(): number {
+    return [...this.#seconds].sort((a, b) => a - b)[Math.floor(this.count / 6)] ?? NaN;
   }
 }
 
