@@ -8,8 +8,8 @@ import { memoryType } from "./driver.ts";
 import { Event } from "./event.ts";
 import type { Pinned, PinnedMemory } from "./pinned-memory.ts";
 
-/** Landing places of up to this size are kept for the next copy; larger ones are rare and given back. */
-const MOST_KEPT = 4 * 1024 * 1024;
+/** Bytes of landing places that are kept for the next copies. */
+const MOST_KEPT = 8 * 1024 * 1024;
 const LEAST_BYTES = 4096;
 
 /** A rectangle of bytes. */
@@ -84,7 +84,8 @@ export class Downloads {
   #giveBack(landing: Landing): void {
     // After `release` nothing is kept, and its memory went with the rest.
     if (!this.#live.has(landing)) return;
-    if (landing.memory.bytes.length <= MOST_KEPT) {
+    const kept = this.#free.reduce((sum, { memory }) => sum + memory.bytes.length, 0);
+    if (kept + landing.memory.bytes.length <= MOST_KEPT) {
       this.#free.push(landing);
       return;
     }

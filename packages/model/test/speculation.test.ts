@@ -95,11 +95,11 @@ describe("speculation", () => {
   }
 
   it("every number of tokens, so that answers end at every place of a draft", async () => {
-    const [model = plain] = models;
-    for (let maxTokens = 1; maxTokens <= 50; maxTokens++) {
-      const options = { maxTokens, ignoreEos: true } as const;
-      const { stats } = await collect(model, prompt, { ...options, speculate });
-      expect(stats).toMatchObject({ tokens: answer.slice(0, maxTokens), stopReason: "length" });
+    for (const model of models) {
+      for (let maxTokens = 1; maxTokens <= 50; maxTokens++) {
+        const { stats } = await collect(model, prompt, { maxTokens, ignoreEos: true, speculate });
+        expect(stats).toMatchObject({ tokens: answer.slice(0, maxTokens), stopReason: "length" });
+      }
     }
   });
 
@@ -153,6 +153,16 @@ describe("speculation", () => {
     const narrow = await loadModel(hfFiles(small), { backend: referenceBackend(), contextLength: CONTEXT, chunk: 1 });
     await expect(collect(narrow, prompt.slice(0, 4), { speculate: true })).rejects.toThrow(ConfigError);
     expect((await collect(narrow, prompt.slice(0, 4), { maxTokens: 2, ignoreEos: true })).stats.generatedTokens).toBe(2);
+    await narrow.close();
+  });
+
+  it("drafts no more than a pass has room for", async () => {
+    const narrow = await loadModel(hfFiles(small), { backend: referenceBackend(), contextLength: CONTEXT, chunk: 3 });
+    const { stats } = await collect(narrow, prompt, { maxTokens: 40, ignoreEos: true, speculate });
+    expect(stats.tokens).toEqual(answer.slice(0, 40));
+    const { checks, drafted } = stats.speculation ?? { checks: 0, drafted: 0 };
+    expect(checks).toBeGreaterThan(0);
+    expect(drafted).toBeLessThanOrEqual(2 * checks);
     await narrow.close();
   });
 

@@ -23,11 +23,12 @@ export function describeStats(stats: GenerateStats, memory: HeldMemory): string 
   );
 }
 
-function describeTokenTimes({ prefillSeconds, tokenSeconds }: GenerateStats): string {
+function describeTokenTimes({ prefillSeconds, tokenSeconds, speculation }: GenerateStats): string {
   const first = `the first after ${short(prefillSeconds)}`;
   if (tokenSeconds === undefined) return `a token    ${first}\n`;
   const { p50, p90, p99 } = tokenSeconds;
-  return `a token    ${first}, then ${short(p50)} (90 % within ${short(p90)}, 99 % within ${short(p99)})\n`;
+  const together = speculation !== undefined && speculation.accepted > 0 ? "; those of a draft come together" : "";
+  return `a token    ${first}, then ${short(p50)} (90 % within ${short(p90)}, 99 % within ${short(p99)}${together})\n`;
 }
 
 function describeDrafts({ speculation }: GenerateStats): string {

@@ -86,8 +86,9 @@ export function recordCases(checks: Checks): void {
         ];
         for (const piece of pieces) piece();
         const expected = await out.read();
-        out.fill(new Float32Array(rows * width));
-        gated.fill(new Float32Array(rows * width));
+        const zeros = (): Float32Array => new Float32Array(rows * width);
+        out.fill(zeros());
+        gated.fill(zeros());
         const seconds = await mustBe(device.backend.measure)(pieces);
         expect(seconds.length).toBe(3);
         for (const each of seconds) expect(each).toBeGreaterThanOrEqual(0);

@@ -32,8 +32,9 @@ export class Decoding {
     if (runner.chunk < 2) {
       throw new ConfigError("speculate checks several tokens in one pass, but the model was loaded with chunk 1. Load it with a larger chunk.");
     }
-    runner.prepareChecks(Math.min(speculate.tokens, runner.chunk - 1));
-    this.#drafter = new Drafter(speculate, ids, this.#costs);
+    const tokens = Math.min(speculate.tokens, runner.chunk - 1);
+    runner.prepareChecks(tokens);
+    this.#drafter = new Drafter({ ...speculate, tokens }, ids, this.#costs);
   }
 
   /** What drafts came to so far; undefined where none are made. */

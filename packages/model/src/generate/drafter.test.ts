@@ -66,15 +66,24 @@ describe("PassCosts", () => {
     costs.step(0.01);
     costs.pass(8, 9);
     expect(costs.known).toBe(true);
+    costs.pass(8, 0.5);
     expect(costs.of(8)).toBeLessThan(1.5);
     costs.pass(8, 0.04);
     expect(costs.of(8)).toBeCloseTo(4);
+    expect(costs.of(4)).toBeLessThan(1.5);
+  });
+
+  it("is not misled by a busy machine, nor by steps that ran while nobody asked", () => {
+    const costs = new PassCosts();
+    for (let i = 0; i < 15; i++) costs.step(i === 7 ? 0.001 : i % 2 === 0 ? 0.01 : 0.05);
+    for (const seconds of [9, 0.01, 0.05, 0.03, 0.04, 0.9, 0.03]) costs.pass(8, seconds);
+    expect(costs.of(8)).toBeCloseTo(3);
   });
 
   it("forgets in time that passes did not pay", () => {
     const costs = new PassCosts();
     for (let i = 0; i < 2; i++) costs.step(0.01);
-    for (let i = 0; i < 2; i++) costs.pass(8, 0.2);
+    for (let i = 0; i < 3; i++) costs.pass(8, 0.2);
     expect(costs.of(8)).toBeCloseTo(20);
     for (let i = 0; i < 3000; i++) costs.step(0.01);
     expect(costs.of(8)).toBeLessThan(1.6);

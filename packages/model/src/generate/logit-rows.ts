@@ -1,3 +1,5 @@
+import { UsageError } from "@infllm/tensor";
+import type { HostArray } from "@infllm/tensor";
 import type { Rows } from "../forward/forward.ts";
 
 /** Logits of neighbouring positions. */
@@ -22,4 +24,10 @@ export function neighbours(positions: readonly number[], from: number, to: numbe
     else found.push([position, position + 1]);
   }
   return found;
+}
+
+/** @throws UsageError when they are not f32 */
+export function asLogits(read: HostArray): Float32Array {
+  if (read instanceof Float32Array) return read;
+  throw new UsageError("The backend returned logits that are not f32.");
 }

@@ -1,12 +1,11 @@
 import { UsageError } from "@infllm/tensor";
-import type { HostArray } from "@infllm/tensor";
 import type { Network } from "../forward/forward.ts";
-import { LOGIT_ROWS, neighbours } from "./logit-rows.ts";
+import type { OpTimes } from "../profile/op-times.ts";
+import { LOGIT_ROWS, asLogits, neighbours } from "./logit-rows.ts";
 import type { LogitRows } from "./logit-rows.ts";
 import { Passes } from "./passes.ts";
 import type { Draw } from "./passes.ts";
 import { yieldToEvents } from "./yield.ts";
-import type { OpTimes } from "../profile/op-times.ts";
 
 export interface PrefillArgs {
   readonly ids: readonly number[];
@@ -162,7 +161,7 @@ export class Runner {
         for (const [first, end] of wanted) {
           const rows = await this.#guarded(async () => {
             this.#passes.project([first - from, end - from], logits);
-            return floats(await backend.read(logits.view({ rows: [0, end - first] })));
+            return asLogits(await backend.read(logits.view({ rows: [0, end - first] })));
           });
           yield { first, count: end - first, logits: rows };
         }
@@ -258,7 +257,7 @@ export class Runner {
     if (this.#scored) throw new UsageError("The last pass scored a text and gave its logits itself; use scoreRows, or call generate before.");
     this.restore();
     const row = this.#last?.checked ? this.#last.row : undefined;
-    return floats(await this.#network.backend.read(this.#passes.logits(row)));
+    return asLogits(await this.#network.backend.read(this.#passes.logits(row)));
   }
 
   release(): void {
@@ -311,9 +310,4 @@ export class Runner {
 function heard(work: Promise<void>): Promise<void> {
   work.catch(() => undefined);
   return work;
-}
-
-function floats(logits: HostArray): Float32Array {
-  if (logits instanceof Float32Array) return logits;
-  throw new UsageError("The backend returned logits that are not f32.");
 }

@@ -1,3 +1,4 @@
+import { blockBudget } from "@infllm/block-selection";
 import type { Network } from "../forward/forward.ts";
 import type { LastQuery } from "./runner.ts";
 
@@ -14,14 +15,14 @@ export interface Selection {
 export async function readSelection(network: Network, query: LastQuery | undefined): Promise<Selection | undefined> {
   const sparse = network.cache.shape.sparse;
   if (query === undefined || !query.sparse || sparse === undefined) return undefined;
+  const budget = blockBudget(sparse);
+  const own = { columns: [query.row * budget, (query.row + 1) * budget] } as const;
   // All at once: a GPU then waits for its queue once, not once a layer.
-  const tensors = network.activations.blockIndices;
-  const read = await Promise.all(tensors.map((tensor) => network.backend.read(tensor)));
-  const layers = tensors.map(({ shape: [kvHeads = 0, rows = 0, budget = 0] }, layer) =>
-    Array.from({ length: kvHeads }, (_, head) => {
-      const from = (head * rows + query.row) * budget;
-      return Array.from(read[layer]?.subarray(from, from + budget) ?? []).filter((block) => block >= 0);
-    }),
+  const read = await Promise.all(network.activations.blockIndices.map((tensor) => network.backend.read(tensor.view(own))));
+  const layers = read.map((indices) =>
+    Array.from({ length: indices.length / budget }, (_, head) =>
+      Array.from(indices.subarray(head * budget, (head + 1) * budget)).filter((block) => block >= 0),
+    ),
   );
   return { position: query.position, blockSize: sparse.blockSize, layers };
 }
