@@ -17,7 +17,7 @@ const cuda = join(root, "packages", "backend-cuda");
 const pack = join(here, "pack");
 
 run(process.execPath, [join(cuda, "scripts", "build-kernels.mjs")]);
-for (const name of ["dist", "data", "node_modules", "goldens", "reference", "text"]) rmSync(join(pack, name), { recursive: true, force: true });
+for (const name of ["dist", "data", "node_modules", "goldens", "reference", "text", "hf"]) rmSync(join(pack, name), { recursive: true, force: true });
 mkdirSync(join(pack, "data"), { recursive: true });
 await bundle();
 packKoffi();
@@ -29,10 +29,11 @@ if (process.argv.includes("--with-data")) {
   cpSync(join(root, "packages/conformance/goldens"), join(pack, "goldens"), { recursive: true });
   cpSync(join(root, "packages/tiny-model/reference"), join(pack, "reference"), { recursive: true });
   cpSync(join(root, "packages/demo-text/data"), join(pack, "text"), { recursive: true });
+  cpSync(join(root, "packages/model/test/fixtures/hf"), join(pack, "hf"), { recursive: true });
   const used = (path) => !path.endsWith("model-short.safetensors");
   cpSync(join(root, "packages/tiny-model/data"), join(pack, "data"), { recursive: true, filter: used });
 }
-console.log(`tooling/gpu/pack: ${(size(pack) / 2 ** 20).toFixed(1)} MiB. There: sh tooling/gpu/pack/run.sh [check] [model] [unions] [bench] [lab] [e2e] [sanitize]`);
+console.log(`tooling/gpu/pack: ${(size(pack) / 2 ** 20).toFixed(1)} MiB. There: sh tooling/gpu/pack/run.sh [check] [model] [fixtures] [unions] [bench] [lab] [e2e] [sanitize]`);
 
 async function bundle() {
   await build({

@@ -1,6 +1,6 @@
 #!/bin/sh
 # On the machine with the GPU: unpacks Node, finds the data, runs checks and benchmarks, writes verified.json.
-# Arguments: any of check, model, unions, bench, lab (needs torch), e2e (with torch beside it where there is one), sanitize (needs compute-sanitizer); all without. OUT names the folder for the record.
+# Arguments: any of check, model, fixtures, unions, bench, lab (needs torch), e2e (with torch beside it where there is one), sanitize (needs compute-sanitizer); all without. OUT names the folder for the record.
 set -e
 pack=$(cd "$(dirname "$0")" && pwd)
 work=${TMPDIR:-/tmp}/infllm-gpu
@@ -19,6 +19,7 @@ cp "$repository/packages/backend-cuda/verified.json" "$work/pack/earlier.json" 2
 link goldens packages/conformance/goldens
 link reference packages/tiny-model/reference
 link text packages/demo-text/data
+link hf packages/model/test/fixtures/hf
 python3 -c "import sys, tarfile; tarfile.open(sys.argv[1]).extractall(sys.argv[2])" "$pack/bench.tar.xz" "$work/pack"
 if [ ! -f "$work/pack/data/model.safetensors" ] && [ -d "$repository/packages/tiny-model/data" ]; then
   cp "$repository"/packages/tiny-model/data/* "$work/pack/data/"

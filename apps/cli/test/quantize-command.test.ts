@@ -2,7 +2,9 @@
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { cpuBackend } from "@infllm/backend-cpu";
 import { demoText } from "@infllm/demo-text";
+import { loadModel } from "@infllm/model";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { infllm } from "./harness.ts";
 
@@ -14,6 +16,20 @@ afterAll(() => rm(folder, { recursive: true }));
 
 const fact = "The special magic number for teapot is: 1234567.";
 const question = `${fact} Tea was served at five.\n\nWhat is the special magic number for teapot?`;
+
+/** Mean negative log-likelihood of 512 tokens from the middle of the book, in nats. */
+async function nll(source: string): Promise<number> {
+  const backend = await cpuBackend({ threads: 2 });
+  const model = await loadModel(source, { backend, contextLength: 512 });
+  try {
+    const text = (await demoText()).slice(200_000, 204_000);
+    const { logProbs } = await model.score(model.tokenizer.encode(text).slice(0, 512));
+    return -logProbs.reduce((sum, value) => sum + value, 0) / logProbs.length;
+  } finally {
+    await model.close();
+    await backend.close();
+  }
+}
 
 describe("infllm quantize", () => {
   it("writes a folder that answers, and that inspect describes", async () => {
@@ -37,6 +53,9 @@ describe("infllm quantize", () => {
     expect(code).toBe(0);
     expect(stdout).toMatch(/^Wrote .*gptq, 6\.\d\d MiB\. Run it with: infllm generate --model .*gptq\n$/u);
     expect((await infllm(["generate", "--model", out, "--prompt", question])).stdout).toMatch(/teapot is: 1234567/);
+    // On a part of the book that it has not read: measured 0.16 nats here.
+    const [own, nearest] = [await nll(out), await nll(join(folder, "rtn"))];
+    expect(own).toBeLessThan(nearest - 0.05);
   });
 
   it("refuses what cannot be, and says what can", async () => {

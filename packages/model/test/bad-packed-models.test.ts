@@ -1,8 +1,10 @@
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { referenceBackend } from "@infllm/backend-cpu";
 import { ConfigError, FormatError, NotAvailableError, UnsupportedError } from "@infllm/tensor";
 import type { HostTensor } from "@infllm/tensor";
 import { beforeAll, describe, expect, it } from "vitest";
-import { inspectModel, loadModel } from "../src/index.ts";
+import { convertModel, inspectModel, loadModel } from "../src/index.ts";
 import { packedFiles, packedModel } from "./support/packed-model.ts";
 import type { PackedChanges, PackedModel } from "./support/packed-model.ts";
 
@@ -91,6 +93,11 @@ describe("packed checkpoints that cannot be loaded say why, before memory is tak
   it("act-order: which column, and what to do", async () => {
     const groups = new Int32Array(256).map((_, column) => column % 2);
     const order = { data: new Uint8Array(groups.buffer) };
+    const marked = await inspectModel(packedFiles(packed, { quantisation: { desc_act: true } }));
+    expect(marked.quantisation).toBe("GPTQ with act-order, 4 bits, groups of 128");
+    await (await loadModel(packedFiles(packed, { quantisation: { desc_act: true } }), { backend: referenceBackend(), contextLength: 64 })).close();
+    const converting = convertModel(packedFiles(packed, replaced("g_idx", order)), { to: "gguf", out: join(tmpdir(), "infllm-act-order.gguf") });
+    await expect(converting).rejects.toThrow(/act-order/);
     await refuses(replaced("g_idx", order), /g_idx puts column 1 of model.layers.1.mlp.down_proj into group 1.*act-order.*infllm quantize/, UnsupportedError);
   });
 

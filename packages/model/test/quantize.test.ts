@@ -135,6 +135,24 @@ describe("quantizeModel", () => {
     expect(JSON.parse(await readFile(join(folder, "bf16", "config.json"), "utf8"))).not.toHaveProperty("quantization_config");
   });
 
+  it("takes a GGUF file in 8 bits, whose embeddings become f16", async () => {
+    const [gguf, out] = [join(folder, "model-q8_0.gguf"), join(folder, "from-gguf")];
+    await convertModel(hfFiles(randomModel("qwen3", packable)), { to: "gguf", dtype: "q8_0", out: gguf });
+    await quantizeModel(gguf, { out });
+    expect((await inspectModel(out)).storedAs).toMatchObject({ f16: expect.any(Number), q4_g128: expect.any(Number) });
+    const logits = async (source: string): Promise<Float32Array> => {
+      const model = await loadModel(source, { backend: referenceBackend(), contextLength: 64 });
+      await collect(model, ids, { maxTokens: 1 });
+      const result = await model.lastLogits();
+      await model.close();
+      return result;
+    };
+    // Of the two roundings, that to 4 bits dominates: the logits stay near those of 8 bits.
+    const [given, rounded] = [await logits(gguf), await logits(out)];
+    const dot = (a: Float32Array, b: Float32Array): number => a.reduce((sum, value, i) => sum + value * (b[i] ?? NaN), 0);
+    expect(dot(given, rounded) / Math.sqrt(dot(given, given) * dot(rounded, rounded))).toBeGreaterThan(0.9);
+  });
+
   it("refuses what it cannot do, before anything is written", async () => {
     const out = join(folder, "refused");
     const files = hfFiles(randomModel("llama", packable));

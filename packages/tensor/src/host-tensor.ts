@@ -35,7 +35,7 @@ export function hostF32(tensor: HostTensor): Float32Array {
 export function hostArray(tensor: HostTensor): HostArray {
   const { dtype, data } = tensor;
   const width = dtype === "f16" || dtype === "bf16" ? 2 : dtype === "f32" || dtype === "i32" || dtype === "u32" ? 4 : 1;
-  const { buffer, byteOffset, length } = data.byteOffset % width === 0 ? data : data.slice();
+  const { buffer, byteOffset, length } = data.byteOffset % width === 0 ? data : new Uint8Array(data);
   switch (dtype) {
     case "f32":
       return new Float32Array(buffer, byteOffset, length / 4);

@@ -1,5 +1,5 @@
 /**
- * On the machine with the GPU: `node main.mjs [check] [model] [unions] [bench] [lab] [sanitize]`, all when none is named. Prints as it goes
+ * On the machine with the GPU: `node main.mjs [check] [model] [fixtures] [unions] [bench] [lab] [e2e] [sanitize]`, all when none is named. Prints as it goes
  * and writes `verified.json`, the record that the repository keeps, into the folder `OUT` or the working folder. Parts that
  * were not asked for stay as the repository's record has them, where it is of the same kernels.
  */
@@ -9,6 +9,7 @@ import { probeCuda } from "@infllm/backend-cuda";
 import { bench } from "./bench.ts";
 import { check, checkShard } from "./check.ts";
 import { endToEnd } from "./end-to-end.ts";
+import { fixtures } from "./fixtures.ts";
 import { generate } from "./generate.ts";
 import { lab } from "./lab.ts";
 import { earlierParts, writeRecord } from "./record.ts";
@@ -19,7 +20,7 @@ import { unions } from "./unions.ts";
 const [verb, activation, shard, shards] = process.argv.slice(2);
 if (verb === "shard" && (activation === "bf16" || activation === "f16")) await checkShard(activation, Number(shard), Number(shards));
 
-const parts = { check, model: generate, unions, bench, lab, e2e: endToEnd, sanitize } as const;
+const parts = { check, model: generate, fixtures, unions, bench, lab, e2e: endToEnd, sanitize } as const;
 const asked = process.argv.slice(2).filter((name): name is keyof typeof parts => name in parts);
 const names = asked.length > 0 ? asked : (Object.keys(parts) as (keyof typeof parts)[]);
 

@@ -52,6 +52,7 @@ export async function convertModel(source: string | ModelFiles, options: Convert
   if (out === "") throw new ConfigError("convertModel: out is empty; name the file or folder to write.");
   const opened = await openModel(source, filesOptions(options));
   try {
+    await opened.weights.verify?.(options.signal);
     return await (to === "gguf" ? toGguf(opened, options) : toSafetensors(opened, options));
   } finally {
     await opened.close();

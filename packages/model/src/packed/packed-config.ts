@@ -60,13 +60,15 @@ function methodOf(options: Options): string {
 
 function gptq(options: Options): PackedConfig {
   const size = groupSize(fourBits(options, "bits"));
+  // Whether the order matters is for the tensors to say (`verify`): some tools set desc_act and keep the order.
+  const label = options.boolean("desc_act", false) && size !== -1 ? "GPTQ with act-order" : "GPTQ";
   const marlin = options.boolean("is_marlin_format", false);
   const format = options.string("checkpoint_format", marlin ? "marlin" : "gptq");
   switch (format) {
     case "gptq":
-      return described("gptq", "GPTQ", size, 1);
+      return described("gptq", label, size, 1);
     case "gptq_v2":
-      return described("gptq", "GPTQ", size);
+      return described("gptq", label, size);
     case "marlin":
       return described("marlin", MARLIN, size);
     default:

@@ -25,32 +25,55 @@ export function gptqRows(weights: Float32Array, n: number, factor: Float64Array)
 function roundTogether(weights: Float32Array, n: number, factor: Float64Array, out: Uint8Array): void {
   const rows = weights.length / n;
   const bytes = out.length / rows;
-  const grids: GroupGrid[] = [];
-  for (let column = 0; column < n; column++) {
-    const block = Math.floor(column / GROUP) * BLOCK_BYTES;
-    const within = column % GROUP;
-    const diagonal = factor[column * n + column] as number;
+  const errors = new Float64Array(GROUP);
+  for (let group = 0; group < n; group += GROUP) {
     for (let row = 0; row < rows; row++) {
-      if (within === 0) {
-        const grid = groupGrid(weights, row * n + column);
-        grids[row] = grid;
-        writeGrid(out, row * bytes + block, grid);
-      }
-      const grid = grids[row] as GroupGrid;
-      const value = weights[row * n + column] as number;
-      const quant = nearestQuant(value, grid);
-      const at = row * bytes + block + 4 + (within >> 1);
-      out[at] = (out[at] as number) | (quant << (4 * (within & 1)));
-      pass((value - (quant - grid.zero) * grid.scale) / diagonal, weights, row * n, factor, column, n);
+      roundGroup(weights, row * n, group, n, factor, errors, out, row * bytes + (group / GROUP) * BLOCK_BYTES);
+      passOn(errors, weights, row * n, group, n, factor);
     }
   }
 }
 
-/** The error of a column to the columns after it. */
-function pass(error: number, weights: Float32Array, row: number, factor: Float64Array, column: number, n: number): void {
-  if (error === 0) return;
-  const from = column * n;
-  for (let j = column + 1; j < n; j++) weights[row + j] = (weights[row + j] as number) - error * (factor[from + j] as number);
+/** Rounds the columns of a group in turn, within which each error is passed on at once; leaves the errors in `errors`. */
+function roundGroup(
+  weights: Float32Array,
+  row: number,
+  group: number,
+  n: number,
+  factor: Float64Array,
+  errors: Float64Array,
+  out: Uint8Array,
+  block: number,
+): void {
+  const grid = groupGrid(weights, row + group);
+  writeGrid(out, block, grid);
+  for (let within = 0; within < GROUP; within++) {
+    const column = group + within;
+    const value = weights[row + column] as number;
+    const quant = nearestQuant(value, grid);
+    const at = block + 4 + (within >> 1);
+    out[at] = (out[at] as number) | (quant << (4 * (within & 1)));
+    const error = (value - (quant - grid.zero) * grid.scale) / (factor[column * n + column] as number);
+    errors[within] = error;
+    const from = column * n;
+    for (let j = column + 1; j < group + GROUP; j++) weights[row + j] = (weights[row + j] as number) - error * (factor[from + j] as number);
+  }
+}
+
+/** The errors of a group to the columns after it, four at a time. */
+function passOn(errors: Float64Array, weights: Float32Array, row: number, group: number, n: number, factor: Float64Array): void {
+  for (let within = 0; within < GROUP; within += 4) {
+    const a = errors[within] as number;
+    const b = errors[within + 1] as number;
+    const c = errors[within + 2] as number;
+    const d = errors[within + 3] as number;
+    const from = (group + within) * n;
+    for (let j = group + GROUP; j < n; j++) {
+      const ab = a * (factor[from + j] as number) + b * (factor[from + n + j] as number);
+      const cd = c * (factor[from + 2 * n + j] as number) + d * (factor[from + 3 * n + j] as number);
+      weights[row + j] = (weights[row + j] as number) - (ab + cd);
+    }
+  }
 }
 
 function writeGrid(out: Uint8Array, at: number, { scale, zero }: GroupGrid): void {

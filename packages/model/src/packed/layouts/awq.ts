@@ -7,8 +7,8 @@ import type { PackedLayout } from "../packed-layout.ts";
 
 /** Nibble i of a word belongs to row `order[i]` of its eight. */
 const order = [0, 2, 4, 6, 1, 3, 5, 7] as const;
-/** Words of a cache line, read before the next line is touched. */
-const LINE = 16;
+/** Words of a source row that are read before the next rows are touched: four cache lines. */
+const TILE_WORDS = 64;
 
 export const awqLayout: PackedLayout = {
   quants: { names: ["qweight"], shape: ({ rows, columns }) => [columns, rows / 8] },
@@ -18,8 +18,8 @@ export const awqLayout: PackedLayout = {
   rowStep: 8,
   rowWords(quants, { rows, columns }, from, to, { words: out, stride, gap }) {
     const words = rows / 8;
-    for (let first = from / 8; first < to / 8; first += LINE) {
-      const last = Math.min(first + LINE, to / 8);
+    for (let first = from / 8; first < to / 8; first += TILE_WORDS) {
+      const last = Math.min(first + TILE_WORDS, to / 8);
       for (let column = 0; column < columns; column += 8) {
         const place = wordPlace(column / 8, gap);
         for (let word = first; word < last; word++) {

@@ -5,8 +5,9 @@
 import { naturalOrder, unpackNibbles, wordPlace } from "../packed-layout.ts";
 import type { PackedLayout } from "../packed-layout.ts";
 
-/** Rows moved together: words of a cache line. */
-const LINE = 16;
+/** Rows and words moved together: four cache lines of each source row; half that takes twice the time. */
+const TILE_ROWS = 64;
+const TILE_WORDS = 4;
 
 export const gptqLayout: PackedLayout = {
   quants: { names: ["qweight"], shape: ({ rows, columns }) => [columns / 8, rows] },
@@ -17,12 +18,15 @@ export const gptqLayout: PackedLayout = {
   rowStep: 1,
   rowWords(quants, { rows, columns }, from, to, { words: out, stride, gap }) {
     const words = columns / 8;
-    for (let first = from; first < to; first += LINE) {
-      const last = Math.min(first + LINE, to);
-      for (let w = 0; w < words; w++) {
-        const source = w * rows;
-        for (let row = first, at = (first - from) * stride + wordPlace(w, gap); row < last; row++, at += stride) {
-          out[at] = quants[source + row] as number;
+    for (let first = from; first < to; first += TILE_ROWS) {
+      const last = Math.min(first + TILE_ROWS, to);
+      for (let w = 0; w < words; w += TILE_WORDS) {
+        let at = (first - from) * stride + wordPlace(w, gap);
+        for (let source = w * rows + first, end = w * rows + last; source < end; source++, at += stride) {
+          out[at] = quants[source] as number;
+          out[at + 1] = quants[source + rows] as number;
+          out[at + 2] = quants[source + 2 * rows] as number;
+          out[at + 3] = quants[source + 3 * rows] as number;
         }
       }
     }
