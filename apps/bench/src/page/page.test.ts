@@ -96,9 +96,25 @@ describe("latest", () => {
   });
 
   it("shows one configuration of a cell, and counts the others", () => {
-    const more = { ...score("full", 1024, 70), config: { samples: 10 } };
+    const more = { ...score("full", 1024, 70), config: { style: "tiny" } };
     expect(latest([score("full", 1024, 50), more])).toEqual({ records: [more], replaced: 1 });
     expect(latest([score("full", 1024, 50), score("full", 1024, 70)]).replaced).toBe(0);
+  });
+
+  it("puts the samples of a cell together, each once", () => {
+    // The score that a line states is not looked at where samples are put together.
+    const part = (fromSample: number, values: readonly number[]): ResultRecord => ({
+      ...record("ruler", { task: "vt", length: 1024, method: "full" }, {
+        score: 0, samples: values.length, answers: values.map((value, i) => ({ id: `1024/1/${fromSample + i}`, value, facts: {}, said: "" })),
+      }),
+      config: { samples: values.length, ...(fromSample > 0 && { fromSample }) },
+    });
+    const shown = (...parts: ResultRecord[]) => latest(parts).records.map(({ figures: { score, samples } }) => [score, samples]);
+    expect(shown(part(0, [1, 0]), part(2, [1, 1]))).toEqual([[75, 4]]);
+    // A later line's answer stands for an earlier one's to the same sample.
+    expect(shown(part(0, [1, 0]), part(1, [1, 1]))).toEqual([[100, 3]]);
+    expect(latest([part(0, [1, 0]), part(2, [1, 1])]).replaced).toBe(0);
+    expect(shown(part(0, [1, 0]), { ...part(2, [1]), seed: 2 })).toEqual([[0, 1]]);
   });
 
   it("keeps timed cells of different machines apart", () => {

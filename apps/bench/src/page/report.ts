@@ -55,7 +55,7 @@ function failureSection(records: readonly ResultRecord[]): Section | undefined {
 
 function provenance(records: readonly ResultRecord[], replaced: number): Section {
   const distinct = (of: (record: ResultRecord) => string | undefined): string => [...new Set(records.flatMap((record) => of(record) ?? []))].join("; ") || "–";
-  const others = replaced === 0 ? [] : [`${replaced} lines of other configurations or seeds of the same cells are in the folder and not shown here: the last line of a cell counts.`];
+  const others = replaced === 0 ? [] : [`${replaced} cells are in the folder with other configurations or seeds, too, and only the last are shown here.`];
   const table: Table = {
     title: "What these figures are of",
     head: ["", ""],

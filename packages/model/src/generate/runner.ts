@@ -146,7 +146,9 @@ export class Runner {
           this.#append(chunk);
           const { batch, positions: at } = this.#state;
           this.#last = { row: chunk.length - 1, position: this.#cached.length - 1, sparse };
-          forwardLayers(this.#network, { batch, positions: at, sparse }, wanted.length > 0);
+          // The end of the text is complete even without wanted logits: what its last query selected can be asked for.
+          const complete = wanted.length > 0 || from + chunk.length === ids.length;
+          forwardLayers(this.#network, { batch, positions: at, sparse }, complete);
           await backend.sync();
         });
         for (const [first, end] of wanted) {
