@@ -80,13 +80,14 @@ function taskCell(
       const model = await models.get(choice, context.signal);
       const given = {
         count,
+        first,
         seed,
         data,
         ...(length !== undefined && { length }),
         ...(style !== undefined && { style }),
         ...(haystack !== undefined && { haystack }),
       };
-      return scoreTask({ model, task, options: given, first, allowNetwork, maxAnswer }, context);
+      return scoreTask({ model, task, options: given, allowNetwork, maxAnswer }, context);
     },
   };
 }

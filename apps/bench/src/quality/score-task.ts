@@ -1,6 +1,5 @@
 /** Lets a model do the samples of one task and scores its answers. */
 import type { Model } from "@infllm/model";
-import { ConfigError } from "@infllm/tensor";
 import type { Figures } from "../results/record.ts";
 import type { CellContext } from "../results/run-cells.ts";
 import { promptIds, type ChoiceSample, type ChoiceTask, type GenerationSample, type GenerationTask, type Score, type Task, type TaskOptions } from "../tasks/task.ts";
@@ -9,8 +8,6 @@ export interface TaskRun {
   readonly model: Model;
   readonly task: Task;
   readonly options: Omit<TaskOptions, "tokenizer" | "contextLength">;
-  /** Number of the first sample, of `options.count`. */
-  readonly first: number;
   /** Answers that are programs may run although nothing keeps them from the network. */
   readonly allowNetwork?: boolean | undefined;
   /** Answers end after so many tokens, also where the task would allow more. */
@@ -22,12 +19,12 @@ const keptCharacters = 160;
 
 /** The task's figure, and every sample with what the model said. */
 export async function scoreTask(run: TaskRun, context: CellContext): Promise<Figures> {
-  const { model, task, options, first } = run;
+  const { model, task, options } = run;
   const { tokenizer, contextLength } = model;
-  const opening = { ...options, count: first + options.count, tokenizer, contextLength };
+  const opening = { ...options, tokenizer, contextLength };
   const scored = task.kind === "generation"
-    ? await scoreSamples(requireFrom(await task.open(opening), first), first, context, (sample) => answer(run, task, sample, context))
-    : await scoreSamples(requireFrom(await task.open(opening), first), first, context, (sample) => choose(model, task, sample, context));
+    ? await scoreSamples(await task.open(opening), context, (sample) => answer(run, task, sample, context))
+    : await scoreSamples(await task.open(opening), context, (sample) => choose(model, task, sample, context));
   return {
     score: task.aggregate(scored.answers),
     metric: task.metric,
@@ -42,25 +39,18 @@ interface Answer extends Pick<GenerationSample, "id" | "facts"> {
   readonly said: string;
 }
 
-/** @throws ConfigError when the data ends before the first wanted sample */
-function requireFrom<T extends { readonly count: number; readonly source: string }>(samples: T, first: number): T {
-  if (first < samples.count) return samples;
-  throw new ConfigError(`--from-sample is ${first}, but there are ${samples.count} samples in ${samples.source}; the last is number ${samples.count - 1}.`);
-}
-
 async function scoreSamples<S extends GenerationSample | ChoiceSample>(
   samples: { readonly count: number; readonly source: string; at(index: number): S },
-  first: number,
   { progress, signal }: CellContext,
   one: (sample: S) => Promise<Score & { readonly said: string }>,
 ): Promise<{ readonly answers: Answer[]; readonly source: string }> {
   const answers: Answer[] = [];
-  for (let index = first; index < samples.count; index++) {
+  for (let index = 0; index < samples.count; index++) {
     signal.throwIfAborted();
     const sample = samples.at(index);
     const { value, said } = await one(sample);
     answers.push({ id: sample.id, facts: sample.facts, value, said });
-    progress("", index + 1 - first, samples.count - first, "samples");
+    progress("", index + 1, samples.count, "samples");
   }
   return { answers, source: samples.source };
 }
