@@ -4,6 +4,7 @@ import type { ChartSpec } from "../chart.ts";
 import { finished, groupBy, mean, numberIn, textOf, tokens } from "../latest.ts";
 import type { Headline, ReportPart, Table } from "../section.ts";
 import { colour, seriesScale, stepInk, steps } from "../theme.ts";
+import { recallSentence } from "./answers.ts";
 
 interface Score {
   readonly task: string;
@@ -34,7 +35,7 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
       title: "RULER",
       text: [
         `RULER's synthetic tasks under every attention method, on the same samples (${samples.join(" to ")} of each task and length): a score of 100 is every expected string in the answer. With so few samples a task's score moves in steps of ${shown(100 / (samples[0] ?? 1))}; the averages are steadier.`,
-        ...lossText(averages, scores),
+        ...lossText(averages, scores, records),
       ],
       charts: [
         { title: "Average by length", caption: "Each panel is one method; grey is full attention on the same samples.", spec: panels(averages, methods) },
@@ -178,11 +179,11 @@ function taskTables(scores: readonly Score[], methods: readonly string[], length
   }));
 }
 
-/** Where sparse attention loses most, in words: the length, and the task there. */
-function lossText(averages: readonly Average[], scores: readonly Score[]): string[] {
+/** Where sparse attention loses, in words: how much at each length, the task that it loses most in, and what selection left out there. */
+function lossText(averages: readonly Average[], scores: readonly Score[], records: readonly ResultRecord[]): string[] {
   const losses = averages.flatMap(({ method, length, score }) => {
     const full = averages.find((at) => at.method === baseline && at.length === length)?.score;
-    return full === undefined || !method.startsWith("infllm-v2") ? [] : [{ method, length, lost: full - score, full }];
+    return full === undefined || method !== "infllm-v2" ? [] : [{ method, length, lost: full - score, full }];
   });
   const [worst] = [...losses].sort((a, b) => b.lost - a.lost);
   if (worst === undefined) return [];
@@ -191,10 +192,16 @@ function lossText(averages: readonly Average[], scores: readonly Score[]): strin
   const tasks = [...new Set(scores.filter(({ length }) => length === worst.length).map(({ task }) => task))];
   const [hardest] = tasks.map((task) => ({ task, full: at(baseline, task), own: at(worst.method, task) })).sort((a, b) => b.full - b.own - (a.full - a.own));
   const most = hardest === undefined ? "" : `, most of it in ${hardest.task} (${shown(hardest.own)} where full attention has ${shown(hardest.full)})`;
+  const others = losses.filter(({ length }) => length !== worst.length).map(({ length, lost }) => `${signed(-lost)} at ${tokens(length)}`);
   return [
-    `InfLLM-V2 loses most at ${tokens(worst.length)} tokens: ${worst.method} averages ${shown(worst.full - worst.lost)} where full attention has ${shown(worst.full)}${most}. ` +
-      "The section on agreement shows how much of the dense attention its blocks hold.",
+    `InfLLM-V2 loses most at ${tokens(worst.length)} tokens: ${worst.method} averages ${shown(worst.full - worst.lost)} where full attention has ${shown(worst.full)}${most}.` +
+      (hardest === undefined ? "" : recallSentence(records, hardest.task, worst.length)) +
+      (others.length === 0 ? "" : ` At the other lengths it is ${others.join(", ")}.`),
   ];
+}
+
+function signed(value: number): string {
+  return Math.abs(value) < 0.05 ? "even" : `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`;
 }
 
 function keptHeadline(averages: readonly Average[]): Headline[] {
