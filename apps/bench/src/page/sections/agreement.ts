@@ -6,7 +6,7 @@ import { finished, numberIn, textOf, tokens } from "../latest.ts";
 import type { Chart, Headline, ReportPart, Table } from "../section.ts";
 import { colour, seriesScale, stepInk } from "../theme.ts";
 import { answerTable, gridIn, objectIn, percent } from "./answers.ts";
-import { outlierText } from "./outliers.ts";
+import { outlierTable, outlierText } from "./outliers.ts";
 import { stepColour, thresholds } from "./scores.ts";
 
 interface Distribution {
@@ -67,6 +67,7 @@ export function agreementPart(records: readonly ResultRecord[]): ReportPart | un
         }]
       : []),
     ...(selections.length > 0 ? [selectionTable(selections)] : []),
+    ...outlierTable(records),
     ...answerTable(records),
   ];
   return {

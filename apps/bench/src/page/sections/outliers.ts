@@ -1,40 +1,80 @@
 /** Why a mean KL divergence says little: the few positions that carry it, and what selection left out there. */
 import type { Figures, ResultRecord } from "../../results/record.ts";
 import { finished, mean, numberIn, tokens } from "../latest.ts";
+import type { Table } from "../section.ts";
 import { objectIn, percent } from "./answers.ts";
 
 /** The method that reads as many tokens without choosing any. */
 const rival = "sliding-window";
 
+/** One length at which distributions and selection were looked at on the same positions. */
+interface Outliers {
+  readonly length: number;
+  readonly own: Spread;
+  readonly other: Spread | undefined;
+  readonly recall: Recall;
+}
+
 interface Spread {
   readonly mean: number;
   readonly median: number;
-  readonly worst: { readonly positions: number; readonly share: number };
+  /** Of the summed KL, what the worst hundredth of positions adds. */
+  readonly worstShare: number;
 }
 
-/** For each length with the figures it takes; the longest first. */
 export function outlierText(records: readonly ResultRecord[]): string[] {
-  const own = finished(records, "agreement");
-  const at = (measure: string, length: number, method?: string): ResultRecord | undefined =>
-    own.find(({ cell }) => cell["measure"] === measure && cell["length"] === length && (method === undefined || cell["method"] === method));
-  const lengths = [...new Set(own.flatMap(({ cell }) => (typeof cell["length"] === "number" ? [cell["length"]] : [])))].sort((a, b) => b - a);
+  const found = outliersOf(records);
+  if (found.length === 0) return [];
+  const each = (text: (one: Outliers) => string): string => listed(found.map((one) => `${text(one)} at ${tokens(one.length)}`));
+  return [
+    `The worst hundredth of positions carry much of InfLLM-V2's KL divergence: ${each(({ own }) => percent(own.worstShare))}. There the head that selection serves worst finds ` +
+      `${each(({ recall }) => percent(recall.worst.least))} of its dense attention in the selected blocks, elsewhere ${each(({ recall }) => percent(recall.others.least))}. ` +
+      "All query heads of a KV head share one selection, and a block that a single head needs can be left out.",
+    ...besideRival(found),
+  ];
+}
+
+/** Mean and median can order the two methods differently; then both are said. */
+function besideRival(found: readonly Outliers[]): string[] {
+  const compared = found.flatMap(({ length, own, other }) => (other === undefined ? [] : [{ length, own, other }]));
+  const behind = compared.filter(({ own, other }) => own.mean > other.mean);
+  if (behind.length === 0) return [];
+  const closer = behind.every(({ own, other }) => own.median < other.median);
+  return [
+    `A sliding window of as many tokens has the smaller mean KL at ${listed(behind.map(({ length, own, other }) => `${tokens(length)} (${nats(other.mean)} against ${nats(own.mean)})`))}` +
+      `${closer ? ", though the larger median" : ""}: it reads all of the last tokens, while selection may drop one of these blocks.`,
+  ];
+}
+
+export function outlierTable(records: readonly ResultRecord[]): Table[] {
+  const found = outliersOf(records);
+  if (found.length === 0) return [];
+  return [{
+    title: "Dense attention in InfLLM-V2's blocks, at the positions of the 1 % largest KL and at the others",
+    head: ["tokens", "worst head, there", "elsewhere", "all heads, there", "elsewhere", "sum of KL there"],
+    rows: found.map(({ length, own, recall: { worst, others } }) => [
+      tokens(length), percent(worst.least), percent(others.least), percent(worst.all, 1), percent(others.all, 1), percent(own.worstShare),
+    ]),
+  }];
+}
+
+function outliersOf(records: readonly ResultRecord[]): Outliers[] {
+  const cells = finished(records, "agreement");
+  const at = (measure: string, length: number, method?: string): Figures | undefined =>
+    cells.find(({ cell }) => cell["measure"] === measure && cell["length"] === length && cell["method"] === method)?.figures;
+  const lengths = [...new Set(cells.flatMap(({ cell }) => (typeof cell["length"] === "number" ? [cell["length"]] : [])))].sort((a, b) => a - b);
   return lengths.flatMap((length) => {
     const [method, other, selection] = [at("distributions", length, "infllm-v2"), at("distributions", length, rival), at("selection", length)];
-    if (method === undefined || selection === undefined) return [];
-    const spread = spreadOf(method.figures);
-    const recall = recallBySide(method.figures, selection.figures);
-    if (spread === undefined || recall === undefined) return [];
-    return [sentence(length, spread, other && spreadOf(other.figures), recall)];
+    const own = method && spreadOf(method);
+    const recall = method && selection && recallBySide(method, selection);
+    return own === undefined || recall === undefined ? [] : [{ length, own, other: other && spreadOf(other), recall }];
   });
 }
 
-function sentence(length: number, { mean: average, median, worst }: Spread, other: Spread | undefined, recall: Recall): string {
-  const beside = other === undefined ? "" : ` A sliding window of as many tokens has a mean of ${nats(other.mean)} and a median of ${nats(other.median)}.`;
-  return (
-    `At ${tokens(length)} tokens InfLLM-V2's mean KL is ${nats(average)}, its median ${nats(median)}: ${worst.positions} positions, the worst hundredth, carry ${percent(worst.share)} of the sum.${beside} ` +
-    `At those positions the head that selection serves worst finds ${percent(recall.worst.least)} of its dense attention in the selected blocks, elsewhere ${percent(recall.others.least)}; ` +
-    `over all heads it is ${percent(recall.worst.all, 1)} and ${percent(recall.others.all, 1)}. All query heads of a KV head share one selection, and a block that one of them needs can be left out.`
-  );
+/** `a`, `a and b`, `a, b and c` */
+function listed(items: readonly string[]): string {
+  const last = items.at(-1) ?? "";
+  return items.length < 2 ? last : `${items.slice(0, -1).join(", ")} and ${last}`;
 }
 
 function nats(value: number): string {
@@ -42,11 +82,8 @@ function nats(value: number): string {
 }
 
 function spreadOf(figures: Figures): Spread | undefined {
-  const [average, median] = [numberIn(figures, "kl"), numberIn(figures, "medianKl")];
-  const worst = objectIn(figures, "worst");
-  const [positions, share] = [numberIn(worst, "positions"), numberIn(worst, "shareOfKl")];
-  if (average === undefined || median === undefined || positions === undefined || share === undefined) return undefined;
-  return { mean: average, median, worst: { positions, share } };
+  const [average, median, worstShare] = [numberIn(figures, "kl"), numberIn(figures, "medianKl"), numberIn(objectIn(figures, "worst"), "shareOfKl")];
+  return average === undefined || median === undefined || worstShare === undefined ? undefined : { mean: average, median, worstShare };
 }
 
 interface Recall {
