@@ -6,10 +6,11 @@
  *     node apps/bench/farm/pack.mjs [FOLDER]        (pack/ beside this file)
  */
 import { spawnSync } from "node:child_process";
-import { chmodSync, copyFileSync, existsSync, mkdirSync, realpathSync, writeFileSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { packNode } from "../../../tooling/scripts/pack-node.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const pack = resolve(process.argv[2] ?? join(here, "pack"));
@@ -32,21 +33,11 @@ for (const [name, entry] of [["bench", "../src/cli.ts"], ["main", "main.ts"]]) {
     logLevel: "warning",
   });
 }
-packNode();
+packNode(pack);
 copyFileSync(join(here, "run.sh"), join(pack, "run.sh"));
 chmodSync(join(pack, "run.sh"), 0o755);
 writeFileSync(join(pack, "commit"), `${commit()}\n`);
 console.log(`${pack}: in the repository around it, OUT=results sh ${join(pack, "run.sh")}`);
-
-/** The running Node, without symbols. Kept from one packing to the next: it takes a minute. */
-function packNode() {
-  const target = join(pack, `node-${process.version}.xz`);
-  if (existsSync(target)) return;
-  const plain = target.slice(0, -3);
-  copyFileSync(realpathSync(process.execPath), plain);
-  run("strip", [plain]);
-  run("xz", ["-9e", "-f", plain]);
-}
 
 function commit() {
   const head = run("git", ["-C", here, "rev-parse", "--short=12", "HEAD"]).trim();
