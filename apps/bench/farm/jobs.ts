@@ -12,8 +12,8 @@ export interface Job {
   readonly seconds: number;
   /** Guess of those until the first cell is finished; what follows can be taken up later. */
   readonly firstCell: number;
-  /** What its lines say, for suites whose cells are shared out: a job without these cells is done. */
-  readonly cells?: readonly CellPart[];
+  /** Whether cells of its own that are finished are among those that it would run: it must be shown them. */
+  readonly resumes: boolean;
 }
 
 /** A part of the samples of one cell. */
@@ -29,18 +29,21 @@ export interface JobOptions {
   readonly lengths: readonly number[];
   /** Threads that one job may have at most. */
   readonly mostThreads: number;
+  /** Whether these samples of a cell have their line. */
+  isDone(suite: string, part: CellPart): boolean;
 }
 
 const methods = methodNames.filter((name) => name !== "nsa");
 const rulerTasks = selectTasks(["ruler"]).filter(({ styles }) => styles.includes("tiny")).map(({ name }) => name);
 /** Jobs of several cells end within about this, in seconds of a process. */
 const usualSeconds = 100;
-/** Node, the weights, and what a method prepares. */
-const start = (method: string): number => (method === "minference" ? 14 : 2);
 
-/** Measured seconds of a 16k prompt in one thread, that grow with the length and with its square. */
+/** Node, the weights, and the text on which MInference looks for its patterns. */
+const start = (method: string): number => (method === "minference" ? 40 : 2);
+
+/** Measured seconds of a 16k prompt in one thread, beside 14 others: what grows with the length, and with its square. */
 const prompt16k: Readonly<Record<string, readonly [linear: number, square: number]>> = {
-  full: [8, 150], yarn: [8, 150], "infllm-v2": [27, 4], "infllm-v2-exact": [28, 10], "sliding-window": [31, 0], "infllm-v1": [50, 0], minference: [75, 0],
+  full: [12, 150], yarn: [12, 150], "infllm-v2": [43, 3], "infllm-v2-exact": [43, 8], "sliding-window": [49, 0], "infllm-v1": [75, 0], minference: [100, 0],
 };
 
 function sampleSeconds(method: string, length: number): number {
@@ -63,31 +66,36 @@ const needleSamples = 11;
 export function jobs(options: JobOptions): Job[] {
   const { lengths } = options;
   const longestFirst = (some: readonly Job[]): Job[] => [...some].sort((a, b) => b.seconds / b.threads - a.seconds / a.threads);
-  const rulerRounds = rounds.map((round) => lengths.flatMap((length) => methods.flatMap((method) => rulerJobs(length, method, round))));
-  const needles = (some: readonly string[]): Job[] => lengths.flatMap((length) => some.flatMap((method) => needleJobs(length, method)));
+  const rulerRounds = rounds.map((round) => lengths.flatMap((length) => methods.flatMap((method) => rulerJobs(length, method, round, options))));
+  const needles = (some: readonly string[]): Job[] => lengths.flatMap((length) => some.flatMap((method) => needleJobs(length, method, options)));
   const [first = [], second = [], ...more] = rulerRounds;
   return [
     ...longestFirst(lengths.flatMap((length) => wholeTexts(length, options))),
-    ...longestFirst([...first, ...needles(["full", "infllm-v2"])]),
-    ...longestFirst([...answers(lengths), ...second]),
+    ...longestFirst(first),
+    ...longestFirst([...needles(["full", "infllm-v2"]), ...answers(lengths)]),
+    ...longestFirst(second),
     ...longestFirst(needles(methods.filter((method) => !["full", "infllm-v2"].includes(method)))),
     ...more.flatMap(longestFirst),
   ];
 }
 
-function rulerJobs(length: number, method: string, round: readonly (readonly [number, number, number])[]): Job[] {
+function rulerJobs(length: number, method: string, round: readonly (readonly [number, number, number])[], { isDone }: JobOptions): Job[] {
   const [, from, to] = round.filter(([least]) => length >= least).at(-1) ?? [0, 0, 0];
   if (to <= from) return [];
-  const cell = (to - from) * sampleSeconds(method, length);
-  return pieces(rulerTasks, Math.max(1, Math.floor(usualSeconds / cell))).map((tasks) => shared("ruler", { length, method, samples: to - from, from }, tasks, cell));
+  const part = { length, method, samples: to - from, from };
+  const tasks = rulerTasks.filter((task) => !isDone("ruler", { ...part, task }));
+  const cell = part.samples * sampleSeconds(method, length);
+  const together = usualSeconds + 2 * start(method);
+  return pieces(tasks, Math.max(1, Math.floor(together / cell))).map((some) => shared("ruler", part, some, cell));
 }
 
-function needleJobs(length: number, method: string): Job[] {
+function needleJobs(length: number, method: string, { isDone }: JobOptions): Job[] {
   const samples = Math.max(1, Math.min(needleSamples, Math.floor(usualSeconds / sampleSeconds(method, length))));
-  return Array.from({ length: Math.ceil(needleSamples / samples) }, (_, piece) => {
-    const own = Math.min(samples, needleSamples - piece * samples);
-    return shared("needle", { length, method, samples: own, from: piece * samples }, ["needle"], own * sampleSeconds(method, length));
+  const parts = Array.from({ length: Math.ceil(needleSamples / samples) }, (_, piece): CellPart => {
+    const from = piece * samples;
+    return { task: "needle", length, method, samples: Math.min(samples, needleSamples - from), from };
   });
+  return parts.filter((part) => !isDone("needle", part)).map((part) => shared("needle", part, ["needle"], part.samples * sampleSeconds(method, length)));
 }
 
 function shared(suite: "ruler" | "needle", part: Omit<CellPart, "task">, tasks: readonly string[], cellSeconds: number): Job {
@@ -100,7 +108,7 @@ function shared(suite: "ruler" | "needle", part: Omit<CellPart, "task">, tasks: 
     threads: 1,
     seconds: start(method) + tasks.length * cellSeconds,
     firstCell: start(method) + cellSeconds,
-    cells: tasks.map((task) => ({ ...part, task })),
+    resumes: false,
   };
 }
 
@@ -111,7 +119,7 @@ function wholeTexts(length: number, { mostThreads }: JobOptions): Job[] {
   const all = methods.reduce((sum, method) => sum + sampleSeconds(method, length), 0);
   const full = sampleSeconds("full", length);
   const job = (name: string, args: readonly string[], seconds: number): Job => ({
-    name: `${name} ${length}`, suite: name, args: [name, "--lengths", String(length), "--texts", String(texts), ...args], threads, seconds, firstCell: 4 * full,
+    name: `${name} ${length}`, suite: name, args: [name, "--lengths", String(length), "--texts", String(texts), ...args], threads, seconds, firstCell: 4 * full, resumes: true,
   });
   return [
     job("perplexity", ["--short", String(Math.min(1024, length / 4))], texts * (all + 1.3 * full)),
@@ -124,7 +132,7 @@ function answers(lengths: readonly number[]): Job[] {
     const samples = length > 12_000 ? 1 : 2;
     const seconds = 2 + samples * (sampleSeconds("full", length) + 20);
     return {
-      name: `answers ${length} ${task}`, suite: "agreement", threads: 1, seconds, firstCell: seconds,
+      name: `answers ${length} ${task}`, suite: "agreement", threads: 1, seconds, firstCell: seconds, resumes: true,
       args: ["agreement", "--measures", "answers", "--tasks", task, "--samples", String(samples), "--lengths", String(length)],
     };
   }));

@@ -2,12 +2,14 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { ResultRecord } from "../src/results/record.ts";
-import type { Job } from "./jobs.ts";
+import type { CellPart } from "./jobs.ts";
 
 /** Finished lines by suite, and why others failed. */
 export class Lines {
   readonly #finished = new Map<string, Set<string>>();
   readonly #failures = new Set<string>();
+  /** What finished lines hold, by suite; made when first asked for. */
+  readonly #parts = new Map<string, ReadonlySet<string>>();
 
   /** Takes in the complete lines of every results file in a folder; none where there is no folder. */
   read(folder: string): void {
@@ -25,11 +27,10 @@ export class Lines {
     return [...this.#finished.values()].reduce((sum, lines) => sum + lines.size, 0);
   }
 
-  /** Whether every cell of the job has its line; jobs that do not say what their cells are find out themselves. */
-  has({ suite, cells }: Job): boolean {
-    if (cells === undefined) return false;
-    const known = new Set(this.#records(suite).map(({ cell, config }) => partId(cell["task"], cell["length"], cell["method"], config["samples"], config["fromSample"] ?? 0)));
-    return cells.every(({ task, length, method, samples, from }) => known.has(partId(task, length, method, samples, from)));
+  has(suite: string, { task, length, method, samples, from }: CellPart): boolean {
+    const parts = this.#parts.get(suite) ?? new Set(this.#records(suite).map(({ cell, config }) => partId(cell["task"], cell["length"], cell["method"], config["samples"], config["fromSample"] ?? 0)));
+    this.#parts.set(suite, parts);
+    return parts.has(partId(task, length, method, samples, from));
   }
 
   /** Writes a file for each suite, or one suite's alone. */
@@ -46,6 +47,7 @@ export class Lines {
       this.#failures.add(`${record.suite} ${JSON.stringify(record.cell)}: ${record.error ?? ""}`);
       return;
     }
+    this.#parts.delete(record.suite);
     this.#finished.set(record.suite, (this.#finished.get(record.suite) ?? new Set()).add(line));
   }
 

@@ -35,15 +35,18 @@ interface Running {
 
 const before = new Lines();
 before.read(done);
-const all = jobs({ lengths: flags.lengths.split(",").map(Number), mostThreads: Math.max(1, Math.floor(slots / 3)) });
-const queue = all.filter((job) => !before.has(job));
+const queue = jobs({
+  lengths: flags.lengths.split(",").map(Number),
+  mostThreads: Math.max(1, Math.floor(slots / 3)),
+  isDone: (suite, part) => before.has(suite, part),
+});
 const running = new Set<Running>();
 /** How long jobs take over what was guessed. */
 const pace = { taken: 0, guessed: 0 };
 let number = 0;
 let broken = 0;
 const shownFailures = 5;
-console.log(`${all.length} jobs, ${all.length - queue.length} of them done before (${before.count} lines), ${slots} processes, ${seconds} s`);
+console.log(`${queue.length} jobs left, ${before.count} cells done before, ${slots} processes, ${seconds} s`);
 
 function folderOf(index: number): string {
   return join(work as string, "jobs", String(index));
@@ -52,7 +55,7 @@ function folderOf(index: number): string {
 function begin(job: Job): void {
   const folder = folderOf(number++);
   mkdirSync(folder, { recursive: true });
-  if (job.cells === undefined) before.write(folder, job.suite);
+  if (job.resumes) before.write(folder, job.suite);
   const log = openSync(`${folder}.log`, "w");
   const args = [program as string, ...job.args, "--threads", String(job.threads), "--results", folder];
   const child = spawn(process.execPath, args, { stdio: ["ignore", log, log] });
