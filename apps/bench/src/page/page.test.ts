@@ -64,6 +64,7 @@ describe("a report", () => {
     const report = buildReport(everything);
     const text = report.sections.flatMap((section) => section.text).join("\n");
     expect(text).toContain("InfLLM-V2 loses most at 16k tokens: infllm-v2 averages 60.0 where full attention has 80.0, most of it in vt (60.0 where full attention has 80.0)");
+    expect(text).toContain("LongPPL at 4k tokens, best first: full 2.00, infllm-v2 3.00.\nMean loss there in nats above full attention's: infllm-v2 +0.100.");
     expect(text).toContain("the 24 selected blocks hold 80 % of dense attention");
     expect(text).toContain("At 16k tokens sparse prefill (30.0 s) is 1.5 times as fast as node-llama-cpp's faster dense one (45.0 s), on the same weights and threads. In processor time, which other programs stretch less, it is 25.0 s against 40.0 s.");
     expect(report.headlines.map(({ value }) => value)).toEqual(["75 %", "97 %", "2.0x", "1.5x", "3.3x"]);
