@@ -9,7 +9,6 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
-import { packNode } from "../scripts/pack-node.mjs";
 
 const here = fileURLToPath(new URL(".", import.meta.url));
 const root = join(here, "..", "..");
@@ -23,7 +22,7 @@ await bundle();
 packKoffi();
 for (const file of readdirSync(join(cuda, "data"))) copyFileSync(join(cuda, "data", file), join(pack, "data", file));
 packLab();
-packNode(pack);
+packNode();
 copyFileSync(join(here, "run.sh"), join(pack, "run.sh"));
 if (process.argv.includes("--with-data")) {
   cpSync(join(root, "packages/conformance/goldens"), join(pack, "goldens"), { recursive: true });
@@ -66,6 +65,16 @@ function packKoffi() {
 function packLab() {
   for (const script of ["build.sh", "neural-build.sh"]) run("bash", [join(cuda, "bench", script)]);
   run("tar", ["-C", cuda, "--exclude=__pycache__", "-cJf", join(pack, "bench.tar.xz"), "bench"]);
+}
+
+/** The running Node, without symbols. Kept from one packing to the next: it takes a minute. */
+function packNode() {
+  const target = join(pack, `node-${process.version}.xz`);
+  if (existsSync(target)) return;
+  const plain = target.slice(0, -3);
+  copyFileSync(realpathSync(process.execPath), plain);
+  run("strip", [plain]);
+  run("xz", ["-9e", "-f", plain]);
 }
 
 function copy(from, to) {
