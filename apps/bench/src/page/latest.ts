@@ -61,6 +61,14 @@ export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
 }
 
+/** Which methods ran on which backend, in a sentence; nothing where all ran on one. */
+export function backendText(records: readonly ResultRecord[]): string[] {
+  const groups = [...groupBy(records, ({ environment: { backend } }) => backend?.name ?? "another")];
+  if (groups.length < 2) return [];
+  const each = groups.map(([name, own]) => `${[...new Set(own.map(({ cell }) => textOf(cell["method"])))].join(", ")} on the ${name} backend (${own[0]?.environment.backend?.description ?? "–"})`);
+  return [`The methods ran where they can: ${each.join("; ")}. Backends round differently, which matters only where two next tokens are almost equally likely.`];
+}
+
 /** `4k` for lengths in whole Ki, else with separators. */
 export function tokens(length: number): string {
   if (length >= 1 << 20 && length % (1 << 20) === 0) return `${length / (1 << 20)}M`;

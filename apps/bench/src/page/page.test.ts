@@ -101,6 +101,13 @@ describe("a report", () => {
     expect(table?.rows).toEqual([["vt", "16k", "9", "90 %", "50 %", "95 %", "30 %", "60 %", "20.0"]]);
   });
 
+  it("says which backend a method ran on, where there are several", () => {
+    const on = (name: string, one: ResultRecord): ResultRecord => ({ ...one, environment: { ...one.environment, backend: { name, description: `the ${name}` } } });
+    const text = (...some: ResultRecord[]) => buildReport(some).sections[0]?.text.join("\n") ?? "";
+    expect(text(on("cuda", score("full", 1024, 100)), on("cpu", score("minference", 1024, 100)))).toContain("full on the cuda backend (the cuda); minference on the cpu backend (the cpu).");
+    expect(text(on("cpu", score("full", 1024, 100)), on("cpu", score("minference", 1024, 100)))).not.toContain("backend");
+  });
+
   it("averages only where every task of a length was run", () => {
     const more = { ...score("full", 1024, 0), cell: { task: "cwe", length: 1024, method: "full" } };
     const [table] = buildReport([...everything, more]).sections.find(({ id }) => id === "ruler")?.tables ?? [];

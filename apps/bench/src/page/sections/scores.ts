@@ -1,7 +1,7 @@
 /** Sections over tasks by method: RULER, and whatever else is scored from 0 to 100. */
 import type { ResultRecord } from "../../results/record.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, mean, numberIn, textOf, tokens } from "../latest.ts";
+import { backendText, finished, groupBy, mean, numberIn, textOf, tokens } from "../latest.ts";
 import type { Headline, ReportPart, Table } from "../section.ts";
 import { colour, seriesScale, stepInk, steps } from "../theme.ts";
 import { recallSentence } from "./answers.ts";
@@ -36,6 +36,7 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
       text: [
         `RULER's synthetic tasks under every attention method, on the same samples (${samples.join(" to ")} of each task and length): a score of 100 is every expected string in the answer. With so few samples a task's score moves in steps of ${shown(100 / (samples[0] ?? 1))}; the averages are steadier.`,
         ...lossText(averages, scores, records),
+        ...backendText(finished(records, "ruler")),
       ],
       charts: [
         { title: "Average by length", caption: "Each panel is one method; grey is full attention on the same samples.", spec: panels(averages, methods) },
