@@ -125,7 +125,7 @@ function klDots(rows: readonly Distribution[], methods: readonly string[]): Char
     encoding: {
       y: { field: "method", type: "nominal", sort: [...methods], title: null, axis: { grid: true, domain: false, ticks: false } },
       x: { field: "kl", type: "quantitative", title: "KL divergence, nats per token", scale: { type: "log" }, axis: { format: "~g", tickCount: 6 } },
-      color: { field: "length", type: "ordinal", sort: lengths, title: "tokens", scale: { domain: lengths, range: lengths.length === 1 ? [colour("blue")] : shades.slice(0, Math.max(lengths.length, 1)) } },
+      color: { field: "length", type: "ordinal", sort: lengths, title: "tokens", legend: { columns: 8 }, scale: { domain: lengths, range: lengths.length === 1 ? [colour("blue")] : shades.slice(0, Math.max(lengths.length, 1)) } },
     },
   };
 }

@@ -34,7 +34,9 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
       id: "ruler",
       title: "RULER",
       text: [
-        `RULER's synthetic tasks under every attention method, on the same samples (${samples.join(" to ")} of each task and length): a score of 100 is every expected string in the answer. With so few samples a task's score moves in steps of ${shown(100 / (samples[0] ?? 1))}; the averages are steadier.`,
+        `RULER's synthetic tasks under every attention method, on the same samples (${range(samples)} of each task and length): a score of 100 is every expected string in the answer. ` +
+          `With so few samples a task's score moves in steps of ${Math.round(100 / (samples[0] ?? 1))}; the averages are steadier.`,
+        ...(samples.length < 2 ? [] : ["Not every method has all samples, so differences between methods of different numbers are rough; a table says how many each has."]),
         ...lossText(averages, scores, records),
         ...backendText(finished(records, "ruler")),
       ],
@@ -42,7 +44,7 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
         { title: "Average by length", caption: "Each panel is one method; grey is full attention on the same samples.", spec: panels(averages, methods) },
         { title: "Every task", caption: "The stronger the colour, the better. Rows are tasks, columns are lengths.", spec: taskMap(scores, lengths) },
       ],
-      tables: [table, ...taskTables(scores, methods, lengths)],
+      tables: [table, ...(samples.length < 2 ? [] : [sampleTable(scores, methods, lengths)]), ...taskTables(scores, methods, lengths)],
     },
     headlines: keptHeadline(averages),
   };
@@ -178,6 +180,21 @@ function taskTables(scores: readonly Score[], methods: readonly string[], length
     head: ["task", ...methods],
     rows: tasks.map((task) => [task, ...methods.map((method) => shown(scores.find((at) => at.task === task && at.method === method && at.length === length)?.score))]),
   }));
+}
+
+/** How many samples each task has, where that differs. */
+function sampleTable(scores: readonly Score[], methods: readonly string[], lengths: readonly number[]): Table {
+  const of = (method: string, length: number): string => {
+    const counts = scores.filter((score) => score.method === method && score.length === length).map(({ samples }) => samples);
+    return counts.length === 0 ? "–" : range([...new Set(counts)].sort((a, b) => a - b));
+  };
+  return { title: "Samples of each task", head: ["method", ...lengths.map(tokens)], rows: methods.map((method) => [method, ...lengths.map((length) => of(method, length))]) };
+}
+
+/** `2`, or `1 to 10` of ascending numbers. */
+function range(ascending: readonly number[]): string {
+  const [first, last] = [ascending[0] ?? 0, ascending.at(-1) ?? 0];
+  return first === last ? String(first) : `${first} to ${last}`;
 }
 
 /** Where sparse attention loses, in words: how much at each length, the task that it loses most in, and what selection left out there. */
