@@ -42,6 +42,7 @@ describe("infllm-bench", () => {
     ["unknown hardware", ["roofline", "--hardware", "tpu"], 'There is no hardware "tpu". Known are h100,'],
     ["data without a task", ["reasoning", "--data", "x"], "name it with --tasks"],
     ["texts within the short context", ["perplexity", "--lengths", "512", "--short", "512"], "--lengths has 512, which --short 512 covers whole"],
+    ["an unknown measure", ["agreement", "--measures", "distribution"], '--measures has "distribution"; it takes distributions, selection, answers'],
     ["a page that is no page", ["report", "--out", "report.pdf"], "must end in .html"],
   ])("answers %s with exit code 2 on stderr", async (_, args, message) => {
     const measures = args.length > 0 && args[0] !== "rulr";
@@ -72,6 +73,17 @@ describe("a run", () => {
     const other = fresh();
     await bench(["ruler", "--results", other, ...small, "--seed", "2"]);
     expect(await figures(other)).not.toEqual(await figures(results));
+  });
+
+  it("takes samples up where another run ended", async () => {
+    const [whole, shared] = [fresh(), fresh()];
+    const run = (results: string, ...more: string[]) => bench(["ruler", "--results", results, ...small, "--lengths", "256", "--methods", "full", ...more]);
+    await run(whole, "--samples", "2");
+    await run(shared, "--samples", "1");
+    await run(shared, "--samples", "1", "--from-sample", "1");
+    const answers = async (of: string) => (await lines(of, "ruler")).flatMap(({ figures }) => figures["answers"]);
+    expect(await answers(shared)).toEqual(await answers(whole));
+    expect((await lines(shared, "ruler")).map(({ config }) => config["fromSample"])).toEqual([undefined, 1]);
   });
 
   it("records a cell that fails, runs the others, and ends with exit code 1", async () => {

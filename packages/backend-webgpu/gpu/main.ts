@@ -9,7 +9,7 @@ import { readFile } from "node:fs/promises";
 import { earlierParts, recordFile, writeRecord } from "../../../tooling/gpu/src/record.ts";
 import type { GpuRecord } from "../../../tooling/gpu/src/record.ts";
 import { webgpuBackend } from "../src/index.ts";
-import { bench as timings, gpuSizes, smallSizes } from "./bench.ts";
+import { gpuSizes, smallSizes, timeKernels } from "../src/measure.ts";
 import { activations, checkInShards, checkShard } from "./check.ts";
 import type { Activation } from "./check.ts";
 import { machineReport } from "./machine.ts";
@@ -36,7 +36,7 @@ const parts: Readonly<Record<"check" | "model" | "bench", Part>> = {
   async bench(activation) {
     const backend = await webgpuBackend({ activation, dawnFlags });
     const { description, limitations } = backend.capabilities;
-    const report = await timings(backend, words.includes("small") ? smallSizes : gpuSizes);
+    const report = await timeKernels(backend, words.includes("small") ? smallSizes : gpuSizes);
     await backend.close();
     return { report: { description, limitations, timings: report }, ok: true };
   },

@@ -1,12 +1,35 @@
 /** Models under every attention method; what each method computes is tested with the cpu backend. */
-import { createMethod, methodNames } from "@infllm/attention/methods";
+import { createMethod, methodNames, type AttendStep, type AttentionMethod, type LayerPlace } from "@infllm/attention/methods";
+import { logSumExp } from "@infllm/block-selection";
 import { cpuBackend } from "@infllm/backend-cpu";
-import { UnsupportedError } from "@infllm/tensor";
+import { UnsupportedError, type DeviceTensor } from "@infllm/tensor";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { loadModel } from "../src/index.ts";
 import type { Model } from "../src/index.ts";
 import { collect } from "./support/collect.ts";
 import { hfFiles, randomModel } from "./support/random-model.ts";
+
+/** f32 `[1, heads * headDim]`: full attention of one row, in float64. */
+function attendAll({ backend: { host }, heads, kvHeads, headDim }: LayerPlace, { first, q, k, v, scale }: AttendStep): Float32Array {
+  const read = (tensor: DeviceTensor) => host.readNow(tensor) as Float32Array;
+  const all = { rows: [0, first + 1] } as const;
+  const [query, keys, values] = [read(q), read(k.view(all)), read(v.view(all))];
+  const out = new Float32Array(heads * headDim);
+  const at = (rows: Float32Array, token: number, head: number, d: number): number => rows[(token * kvHeads + head) * headDim + d] ?? Number.NaN;
+  for (let head = 0; head < heads; head++) {
+    const kvHead = Math.floor((head * kvHeads) / heads);
+    const scores = Array.from({ length: first + 1 }, (_, token) => {
+      let score = 0;
+      for (let d = 0; d < headDim; d++) score += (query[head * headDim + d] ?? Number.NaN) * at(keys, token, kvHead, d);
+      return scale * score;
+    });
+    const total = logSumExp(Float64Array.from(scores));
+    for (let d = 0; d < headDim; d++) {
+      out[head * headDim + d] = scores.reduce((sum, score, token) => sum + Math.exp(score - total) * at(values, token, kvHead, d), 0);
+    }
+  }
+  return out;
+}
 
 type Backend = Awaited<ReturnType<typeof cpuBackend>>;
 
@@ -75,6 +98,35 @@ describe("a model under a method", () => {
       expect(stats.cachedTokens).toBe(cachedTokens);
       expect(stats.tokens).toEqual(alone.stats.tokens);
     });
+  });
+
+  it("minference: answers over everything that its sparse prompt left in the cache", async () => {
+    const method = createMethod("minference", small["minference"]);
+    const decoded = { steps: 0 };
+    // The same method, but one row attends by plain arithmetic over all keys and values.
+    const plain: AttentionMethod = {
+      ...method,
+      begin(place) {
+        const own = method.begin?.(place);
+        if (own === undefined) throw new Error("minference attends itself");
+        return {
+          release: () => own.release(),
+          attend(step) {
+            if (step.rows > 1) return own.attend(step);
+            decoded.steps++;
+            place.backend.write(step.out, attendAll(place, step));
+          },
+        };
+      },
+    };
+    const answerUnder = async (own: AttentionMethod) => {
+      const model = await loadModel(hfFiles(randomModel("qwen3")), { backend, contextLength: 400, method: own });
+      const { stats } = await collect(model, prompt, answer);
+      await model.close();
+      return stats.tokens;
+    };
+    expect(await answerUnder(plain)).toEqual(await answerUnder(method));
+    expect(decoded.steps).toBeGreaterThan(answer.maxTokens);
   });
 
   it("needs a backend that the host can steer, where the method attends itself", async () => {

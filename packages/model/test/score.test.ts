@@ -54,6 +54,19 @@ describe("scores", () => {
     expect(seen.at(-1)).toBe(150 - 80);
   });
 
+  it("leave what the last query selected, also where no wanted position is near it", async () => {
+    const selectionAfter = async (positions: readonly number[]) => {
+      await model.score(ids, { attention: "sparse", positions });
+      return model.lastSelection();
+    };
+    await collect(model, ids, { maxTokens: 1, ignoreEos: true, attention: "sparse" });
+    const prompted = await model.lastSelection();
+    // In chunks of 96 the second one has no wanted position; another text before, so that nothing is right by chance.
+    await model.score([...ids].reverse(), { attention: "sparse" });
+    expect(await selectionAfter([3])).toEqual(prompted);
+    expect(await selectionAfter([149])).toEqual(prompted);
+  });
+
   it("name the most likely token", async () => {
     await collect(model, ids, { maxTokens: 1, ignoreEos: true, attention: "dense" });
     const logits = await model.lastLogits();

@@ -4,6 +4,7 @@ import { sparseConfig } from "@infllm/block-selection";
 import { loadModel } from "@infllm/model";
 import { describe, expect, it } from "vitest";
 import { compareDistributions, spread } from "./distributions.ts";
+import { keptRows, type RowSource } from "./kept-rows.ts";
 import { choosingPairs, SelectionFigures } from "./selections.ts";
 
 const config = sparseConfig({ windowSize: 64, topk: 3, initBlocks: 1 });
@@ -38,17 +39,49 @@ describe("SelectionFigures", () => {
   it("averages recall and compares the blocks that queries chose themselves", () => {
     const figures = new SelectionFigures(2, 2, config);
     // Block 0 is forced, so are the query's own and the one before: 9 and 8 at position 600.
-    figures.add(sample(0, 600, [0, 3, 8, 9], [0, 4, 8, 9]));
-    figures.add(sample(1, 600, [0, 3, 8, 9], [0, 3, 8, 9]));
-    figures.add(sample(0, 601, [0, 3, 8, 9], [0, 3, 8, 9]));
-    figures.add(sample(1, 601, [0, 5, 8, 9], [0, 5, 8, 9]));
+    figures.add(0, sample(0, 600, [0, 3, 8, 9], [0, 4, 8, 9]));
+    figures.add(0, sample(1, 600, [0, 3, 8, 9], [0, 3, 8, 9]));
+    figures.add(0, sample(0, 601, [0, 3, 8, 9], [0, 3, 8, 9]));
+    figures.add(0, sample(1, 601, [0, 5, 8, 9], [0, 5, 8, 9]));
     const found = figures.figures();
     expect(found).toMatchObject({ queries: 2, neighbourOverlapByLayer: [1, 0], neighbourOverlap: 0.5, lseOverlapByLayer: [0.5, 1], lseOverlap: 0.75 });
+    expect(found["reached"]).toEqual([[0, 600, 0.6, 0.5], [0, 601, 0.6, 0.5]]);
     expect(found["recall"]).toEqual({ approx: expect.closeTo(0.6, 12) as unknown, exact: expect.closeTo(0.7, 12) as unknown, forced: expect.closeTo(0.1, 12) as unknown, best: expect.closeTo(0.9, 12) as unknown });
   });
 });
 
 describe("compareDistributions", () => {
+  /** Rows of one text with two tokens in the vocabulary: ln p of the first, by position. */
+  const rows = (...logProbs: number[]): RowSource => ({
+    async *scoreRows(_, options) {
+      for (const [index, first] of (options?.positions ?? []).entries()) {
+        const p = logProbs[index] ?? Number.NaN;
+        yield { first, count: 1, logits: Float32Array.of(p, Math.log(1 - Math.exp(p))) };
+      }
+    },
+  });
+
+  it("says how much of the mean the worst positions carry, and what every position has", async () => {
+    const half = Math.log(0.5);
+    const figures = await compareDistributions(rows(half, half, half, half), rows(half, half, half, Math.log(0.1)), { texts: [[1, 2, 3, 4]], positions: 4 }, context);
+    const kl = 0.5 * Math.log(0.5 / 0.1) + 0.5 * Math.log(0.5 / 0.9);
+    expect(figures).toMatchObject({ kl: expect.closeTo(kl / 4, 6) as unknown, medianKl: 0, largestKl: expect.closeTo(kl, 6) as unknown, worst: { positions: 1, shareOfKl: 1 } });
+    expect(figures["compared"]).toEqual([[0, 0, 0], [0, 1, 0], [0, 2, 0], [0, 3, Number(kl.toPrecision(4))]]);
+  });
+
+  it("asks for the rows of a text once", async () => {
+    let asked = 0;
+    const kept = keptRows(async () => (asked++, rows(-1, -2)));
+    const [text, other] = [[1, 2], [1, 2]];
+    const read = async (ids: number[]) => {
+      const found: number[] = [];
+      for await (const { logits } of kept.scoreRows(ids, { positions: [0, 1] })) found.push(logits[0] ?? Number.NaN);
+      return found;
+    };
+    expect([await read(text), await read(text), await read(other)]).toEqual([[-1, -2], [-1, -2], [-1, -2]]);
+    expect(asked).toBe(2);
+  });
+
   it("finds no difference between a method and itself", async () => {
     const backend = await cpuBackend({ threads: 1 });
     const models = [await loadModel("embedded", { backend, contextLength: 64 }), await loadModel("embedded", { backend, contextLength: 64 })] as const;

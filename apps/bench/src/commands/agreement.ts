@@ -1,10 +1,9 @@
-import { selectionProbe } from "@infllm/attention/measure";
-import { blockBudget, sparseConfig } from "@infllm/block-selection";
-import { integer, openBackend, readText, type ModelBackend, type RegisterCommand } from "@infllm/command";
-import { inspectModel, loadModel, type ModelDescription } from "@infllm/model";
+import { BadUsageError, integer, openBackend, readText, type RegisterCommand } from "@infllm/command";
+import { inspectModel } from "@infllm/model";
 import { Option } from "commander";
 import { compareDistributions } from "../agreement/distributions.ts";
-import { choosingPairs, SelectionFigures } from "../agreement/selections.ts";
+import { keptRows } from "../agreement/kept-rows.ts";
+import { answerCells, passageCells } from "../agreement/selection-cells.ts";
 import { methodDefaults, methodModel, usualMethods } from "../quality/fitting.ts";
 import { MethodModels } from "../quality/method-models.ts";
 import { requireLengths } from "../quality/measure-tasks.ts";
@@ -15,7 +14,13 @@ import { modelIdentity } from "../results/model-identity.ts";
 import type { Figures } from "../results/record.ts";
 import type { Cell } from "../results/run-cells.ts";
 import { inSession, runPlan, type RunFlags, type Session } from "../session.ts";
-import { addTaskOptions, lengthsOption } from "./task-options.ts";
+import type { GenerationTask } from "../tasks/task.ts";
+import { rulerTasks, styleOf } from "./ruler.ts";
+import { addTaskOptions, lengthsOption, namesOption, samplesOption } from "./task-options.ts";
+
+/** What the cells of this suite measure. */
+const measures = ["distributions", "selection", "answers"] as const;
+type Measure = (typeof measures)[number];
 
 export interface AgreementOptions {
   readonly model: string;
@@ -25,6 +30,12 @@ export interface AgreementOptions {
   readonly positions: number;
   readonly pairs: number;
   readonly text?: string;
+  /** What to measure; all when absent. Answers are those to `tasks`. */
+  readonly measures?: readonly Measure[];
+  /** Tasks at whose answers selection is looked at; none when absent. */
+  readonly tasks?: readonly GenerationTask[];
+  /** Of each of these tasks. */
+  readonly samples?: number;
   readonly backend: string;
   readonly threads?: number;
 }
@@ -32,11 +43,18 @@ export interface AgreementOptions {
 const help = `
 Needs no labels and works for any model: on passages of a book, how far the next-token distributions of a method are from
 full attention's (KL divergence, equal most likely tokens), how much of the dense attention the selected blocks hold, by
-layer and head, and how much neighbouring queries, and the exact and approximate LSE, select alike.
+layer and head, and how much neighbouring queries, and the exact and approximate LSE, select alike. With --tasks also how
+much the blocks hold where answers to RULER's tasks are written, which is where sparse attention wins or loses them.
 
-Example:
+Examples:
   infllm-bench agreement --model ./MiniCPM4-0.5B --lengths 8192,16384 --methods infllm-v2,infllm-v2-exact
+  infllm-bench agreement --lengths 8192 --tasks niah_multikey_2,vt
 `;
+
+interface Flags extends Omit<AgreementOptions, "tasks" | "measures">, RunFlags {
+  readonly measures?: readonly string[];
+  readonly tasks?: readonly string[];
+}
 
 export const agreement: RegisterCommand = (program, io) => {
   const whole = (flag: string, text: string, byDefault: number): Option => new Option(flag, text).argParser(integer({ min: 1, max: 1_000_000 })).default(byDefault);
@@ -47,41 +65,53 @@ export const agreement: RegisterCommand = (program, io) => {
     .addOption(whole("--texts <count>", "passages of each length", 1))
     .addOption(whole("--positions <count>", "positions of each passage whose distributions are compared", 256))
     .addOption(whole("--pairs <count>", "pairs of neighbouring queries whose selections are looked at", 32))
-    .option("--text <file>", "text to take passages from (default: a public-domain book)");
+    .option("--text <file>", "text to take passages from (default: a public-domain book)")
+    .addOption(namesOption("--measures <list>", `any of ${measures.join(", ")} (default: all)`))
+    .addOption(namesOption("--tasks <list>", "RULER's tasks at whose answers selection is looked at, too (default: none)"))
+    .addOption(samplesOption(2, "samples of each of these tasks"));
   addTaskOptions(command)
     .addHelpText("after", help)
-    .action((options: AgreementOptions & RunFlags) => inSession(options, io, (session) => measureAgreement(session, options)));
+    .action((flags: Flags) =>
+      inSession(flags, io, (session) => {
+        const tasks = flags.tasks === undefined ? [] : rulerTasks(flags.tasks, styleOf(flags.model));
+        return measureAgreement(session, { ...flags, measures: measuresOf(flags.measures), tasks: tasks.filter((task) => task.kind === "generation") });
+      }),
+    );
 };
 
 export async function measureAgreement(session: Session, options: AgreementOptions): Promise<void> {
   const description = await inspectModel(options.model, { signal: session.io.interrupts.signal });
   requireLengths(options.lengths, description.trainedContext);
   const labels = (options.methods ?? (await usualMethods(options.model))).filter((label) => label !== "full");
-  const all = chooseMethods(labels, methodDefaults(description));
   // Other weights disagree with these for reasons that are not attention's; they are compared only when asked for.
-  const choices = all.filter((choice) => options.methods !== undefined || methodModel(options.model, choice) === options.model);
+  const choices = chooseMethods(labels, methodDefaults(description)).filter((choice) => options.methods !== undefined || methodModel(options.model, choice) === options.model);
   const [full] = chooseMethods(["full"]);
   if (full === undefined) throw new Error("There is no full attention.");
   const backend = await openBackend(options.backend, { threads: options.threads });
   const contextLength = Math.max(...options.lengths);
   const shared = { backend, contextLength, source: (choice: (typeof choices)[number]) => methodModel(options.model, choice) };
   const [reference, others] = [new MethodModels(shared), new MethodModels(shared)];
-  const { lengths, positions } = options;
+  const { lengths, positions, tasks = [], samples = 1 } = options;
+  const plan = { ...options, description, backend, contextLength };
+  const measured = options.measures ?? measures;
+  const rowsOfFull = keptRows(() => reference.get(full));
   const passages = new Passages({ texts: options.texts, seed: session.seed, text: options.text === undefined ? undefined : await readText(options.text) });
   try {
-    const cells = [
+    const all = [
       ...choices.flatMap((choice) =>
         lengths.map((length): Cell => ({
           cell: { measure: "distributions", length, method: choice.label },
           config: { ...passages.config, positions, options: optionsOf(choice) },
           async run(context) {
-            const model = await reference.get(full);
-            return compareDistributions(model, await others.get(choice), { texts: await passages.of(model, length), positions }, context);
+            const model = await others.get(choice, context.signal);
+            return compareDistributions(rowsOfFull, model, { texts: await passages.of(model, length), positions }, context);
           },
         })),
       ),
-      ...selectionCells(description, { ...options, passages, backend, contextLength }),
+      ...passageCells({ ...plan, passages }),
+      ...answerCells({ ...plan, samples, seed: session.seed, style: styleOf(options.model) }, tasks),
     ];
+    const cells = all.filter(({ cell }) => measured.some((measure) => measure === cell["measure"]));
     await runPlan(session, { suite: "agreement", timed: false, model: await modelIdentity(options.model), environment: environment(backend), cells, describe });
   } finally {
     await reference.close();
@@ -90,36 +120,13 @@ export async function measureAgreement(session: Session, options: AgreementOptio
   }
 }
 
-interface SelectionPlan extends Pick<AgreementOptions, "model" | "lengths" | "pairs"> {
-  readonly passages: Passages;
-  readonly backend: ModelBackend;
-  readonly contextLength: number;
-}
-
-/** Lengths that leave nothing to choose have no cell. */
-function selectionCells(description: ModelDescription, { model, lengths, pairs, passages, backend, contextLength }: SelectionPlan): Cell[] {
-  const config = description.sparse ?? sparseConfig();
-  const choosing = lengths.filter((length) => choosingPairs(length, pairs, config).length > 0);
-  return choosing.map((length): Cell => ({
-    cell: { measure: "selection", length },
-    config: { ...passages.config, pairs, blocks: blockBudget(config), blockSize: config.blockSize },
-    async run({ signal, progress }) {
-      const wanted = new Set(choosingPairs(length, pairs, config));
-      const figures = new SelectionFigures(description.layers, description.heads, config);
-      const method = selectionProbe({ config, wants: (position) => wanted.has(position), onSample: figures.add });
-      const probed = await loadModel(model, { backend, contextLength, method, signal });
-      try {
-        const texts = await passages.of(probed, length);
-        for (const [index, ids] of texts.entries()) {
-          await probed.score(ids, { positions: [ids.length - 1], signal });
-          progress("", index + 1, texts.length, "samples");
-        }
-      } finally {
-        await probed.close();
-      }
-      return figures.figures();
-    },
-  }));
+/** @throws BadUsageError for what is not measured here */
+function measuresOf(names: readonly string[] = measures): Measure[] {
+  return names.map((name) => {
+    const known = measures.find((measure) => measure === name);
+    if (known === undefined) throw new BadUsageError(`--measures has "${name}"; it takes ${measures.join(", ")}.`);
+    return known;
+  });
 }
 
 function describe({ kl, sameTop, recall }: Figures): string {

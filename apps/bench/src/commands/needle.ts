@@ -1,14 +1,14 @@
-import { integer, type RegisterCommand } from "@infllm/command";
-import { Option } from "commander";
+import type { RegisterCommand } from "@infllm/command";
 import { measureTasks } from "../quality/measure-tasks.ts";
 import { inSession } from "../session.ts";
 import { selectTasks } from "../tasks/registry.ts";
 import { styleOf } from "./ruler.ts";
-import { addSyntheticOptions, addTaskOptions, lengthsOption, tasksOptions, usualLengths, type TaskFlags } from "./task-options.ts";
+import { addSyntheticOptions, addTaskOptions, fromSampleOption, lengthsOption, samplesOption, tasksOptions, usualLengths, type TaskFlags } from "./task-options.ts";
 
 interface Flags extends TaskFlags {
   readonly lengths: readonly number[];
-  readonly rounds: number;
+  readonly samples: number;
+  readonly fromSample: number;
 }
 
 /** The needle task hides its number at depths 0, 0.1, … 1, one sample each. */
@@ -26,14 +26,16 @@ export const needle: RegisterCommand = (program, io) => {
     .command("needle")
     .description("Find one number at every depth of a long text, as a picture.")
     .addOption(lengthsOption(usualLengths, "tokens of prompt and answer"))
-    .addOption(new Option("--rounds <count>", "samples of each depth").argParser(integer({ min: 1, max: 1000 })).default(1));
+    .addOption(samplesOption(needleDepths, "samples, which take the depths in turn"))
+    .addOption(fromSampleOption());
   addTaskOptions(command, ["full", "infllm-v2"]);
   addSyntheticOptions(command)
     .addHelpText("after", help)
     .action((flags: Flags) =>
       inSession(flags, io, async (session) => {
-        const options = { ...(await tasksOptions(flags)), style: flags.style ?? styleOf(flags.model), lengths: flags.lengths };
-        await measureTasks(session, "needle", selectTasks(["needle"]), { ...options, samples: needleDepths * flags.rounds });
+        const { samples, fromSample, lengths } = flags;
+        const style = flags.style ?? styleOf(flags.model);
+        await measureTasks(session, "needle", selectTasks(["needle"]), { ...(await tasksOptions(flags)), style, samples, fromSample, lengths });
       }),
     );
 };

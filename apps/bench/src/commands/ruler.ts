@@ -4,11 +4,12 @@ import { inSession } from "../session.ts";
 import { selectTasks } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
 import { familyTasks } from "./task-families.ts";
-import { addDataOption, addSyntheticOptions, addTaskOptions, lengthsOption, namesOption, samplesOption, tasksOptions, usualLengths, type TaskFlags } from "./task-options.ts";
+import { addDataOption, addSyntheticOptions, addTaskOptions, fromSampleOption, lengthsOption, namesOption, samplesOption, tasksOptions, usualLengths, type TaskFlags } from "./task-options.ts";
 
 interface Flags extends TaskFlags {
   readonly tasks?: readonly string[];
   readonly samples: number;
+  readonly fromSample: number;
   readonly lengths: readonly number[];
 }
 
@@ -27,14 +28,16 @@ export const ruler: RegisterCommand = (program, io) => {
     .description("Run RULER's tasks under several attention methods.")
     .addOption(namesOption("--tasks <list>", "names of tasks (default: all that the prompt style has)"))
     .addOption(lengthsOption(usualLengths, "tokens of prompt and answer"))
-    .addOption(samplesOption(10));
+    .addOption(samplesOption(10))
+    .addOption(fromSampleOption());
   addDataOption(addSyntheticOptions(addTaskOptions(command)))
     .addHelpText("after", help)
     .action((flags: Flags) =>
       inSession(flags, io, async (session) => {
         const style = flags.style ?? styleOf(flags.model);
         const tasks = rulerTasks(flags.tasks, style);
-        await measureTasks(session, "ruler", tasks, { ...(await tasksOptions(flags)), style, samples: flags.samples, lengths: flags.lengths });
+        const { samples, fromSample, lengths } = flags;
+        await measureTasks(session, "ruler", tasks, { ...(await tasksOptions(flags)), style, samples, fromSample, lengths });
       }),
     );
 };

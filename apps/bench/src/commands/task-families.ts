@@ -5,11 +5,12 @@ import { measureTasks } from "../quality/measure-tasks.ts";
 import { inSession } from "../session.ts";
 import { families as registered, selectTasks } from "../tasks/registry.ts";
 import type { Task } from "../tasks/task.ts";
-import { addDataOption, addTaskOptions, lengthsOption, namesOption, samplesOption, tasksOptions, type TaskFlags } from "./task-options.ts";
+import { addDataOption, addTaskOptions, fromSampleOption, lengthsOption, namesOption, samplesOption, tasksOptions, type TaskFlags } from "./task-options.ts";
 
 interface Flags extends TaskFlags {
   readonly tasks?: readonly string[];
   readonly samples: number;
+  readonly fromSample: number;
   readonly lengths?: readonly number[];
   readonly allowNetwork?: true;
   readonly maxAnswer?: number;
@@ -64,18 +65,19 @@ function familyCommand({ name, families, description, help, programs }: FamilyCo
       .addOption(namesOption("--tasks <list>", "names of tasks (default: all)"))
       .addOption(lengthsOption(undefined, "cut the middle of longer texts out, to these lengths (default: what the model holds)"))
       .addOption(samplesOption(10))
+      .addOption(fromSampleOption())
       .addOption(new Option("--max-answer <tokens>", "end answers here, also where a task allows more").argParser(integer({ min: 1, max: largestLength })));
     if (programs) command.option("--allow-network", "run programs although nothing keeps them from the network");
     addDataOption(addTaskOptions(command, ["full", "infllm-v2"]))
       .addHelpText("after", help)
       .action((flags: Flags) =>
         inSession(flags, io, async (session) => {
-          const { samples, lengths, allowNetwork, maxAnswer, data } = flags;
+          const { samples, fromSample, lengths, allowNetwork, maxAnswer, data } = flags;
           if (data !== undefined && flags.tasks === undefined && name === "reasoning") {
             throw new BadUsageError("--data is the data of one task: name it with --tasks, such as --tasks mmlu --data ./mmlu.");
           }
           const tasks = familyTasks(flags.tasks, families, name);
-          await measureTasks(session, name, tasks, { ...(await tasksOptions(flags)), samples, lengths, allowNetwork, maxAnswer });
+          await measureTasks(session, name, tasks, { ...(await tasksOptions(flags)), samples, fromSample, lengths, allowNetwork, maxAnswer });
         }),
       );
   };

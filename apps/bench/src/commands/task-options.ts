@@ -21,10 +21,17 @@ export function addTaskOptions(command: Command, methods?: readonly string[]): C
   return addRunOptions(command);
 }
 
-export function samplesOption(byDefault: number): Option {
-  return new Option("--samples <count>", "samples of each task, the same for every method")
+export function samplesOption(byDefault: number, text = "samples of each task, the same for every method"): Option {
+  return new Option("--samples <count>", text)
     .argParser(integer({ min: 1, max: 1_000_000 }))
     .default(byDefault);
+}
+
+/** Several runs, on several machines, can share the samples of a task: a report puts their lines together. */
+export function fromSampleOption(): Option {
+  return new Option("--from-sample <number>", "first sample, from 0: more samples of a task, or a share of them")
+    .argParser(integer({ min: 0, max: 1_000_000 }))
+    .default(0);
 }
 
 /** Lengths that the embedded model can be trusted with. */

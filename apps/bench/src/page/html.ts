@@ -16,7 +16,7 @@ p{margin:0 0 10px;max-width:78ch}
 .soft,figcaption,header p{color:var(--soft)}
 nav{display:flex;flex-wrap:wrap;gap:6px 16px;margin:14px 0 22px}
 a{color:var(--link);text-decoration:none}a:hover,a:focus-visible{text-decoration:underline}
-.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));gap:12px}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(240px,1fr));gap:12px}
 .tile,figure,details{background:var(--card);border:1px solid var(--line);border-radius:10px}
 .tile{padding:14px 16px}
 .tile b{display:block;font-size:28px;line-height:1.2;font-weight:650;font-variant-numeric:tabular-nums}

@@ -1,4 +1,5 @@
 import { cellId, machineOf, type Figures, type ResultRecord } from "../results/record.ts";
+import { pooled, pooledId } from "./pool.ts";
 
 /** Suites whose figures are times. */
 const timed = ["kernels", "e2e"];
@@ -6,25 +7,33 @@ const timed = ["kernels", "e2e"];
 /** What a report shows of a results folder. */
 export interface Shown {
   readonly records: readonly ResultRecord[];
-  /** Finished lines that another configuration or seed of the same cell replaced. */
+  /** Finished cells that another configuration or seed of the same cell replaced. */
   readonly replaced: number;
 }
 
 /**
- * The last finished line of every cell, whatever its configuration and seed: a report shows one figure a cell. A failure
- * stands only where no line of the cell is finished.
+ * The last finished line of every cell, whatever its configuration and seed: a report shows one figure a cell, over the
+ * samples of all lines that differ in nothing else. A failure stands only where no line of the cell is finished.
  */
 export function latest(records: readonly ResultRecord[]): Shown {
   const cells = new Map<string, ResultRecord>();
-  const finishedIds = new Set<string>();
+  const pools = new Map<string, ResultRecord[]>();
+  const poolOf = (record: ResultRecord): string => pooledId(record, machineIfTimed(record));
   for (const record of records) {
-    const machine = timed.includes(record.suite) ? machineOf(record.environment) : undefined;
-    const cell = cellId({ ...record, config: {}, seed: 0 }, machine);
-    if (record.status === "done") finishedIds.add(cellId(record, machine));
+    const cell = cellId({ ...record, config: {}, seed: 0 }, machineIfTimed(record));
+    if (record.status === "done") pools.set(poolOf(record), [...(pools.get(poolOf(record)) ?? []), record]);
     if (record.status === "done" || cells.get(cell)?.status !== "done") cells.set(cell, record);
   }
-  const shown = [...cells.values()];
-  return { records: shown, replaced: finishedIds.size - shown.filter(({ status }) => status === "done").length };
+  const last = [...cells.values()];
+  const done = last.filter(({ status }) => status === "done");
+  return {
+    records: last.map((record) => (record.status === "done" ? pooled(record, pools.get(poolOf(record)) ?? []) : record)),
+    replaced: pools.size - done.length,
+  };
+}
+
+function machineIfTimed({ suite, environment }: ResultRecord): string | undefined {
+  return timed.includes(suite) ? machineOf(environment) : undefined;
 }
 
 /** Finished cells of a suite. */
@@ -50,6 +59,14 @@ export function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<s
 
 export function mean(values: readonly number[]): number {
   return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Which methods ran on which backend, in a sentence; nothing where all ran on one. */
+export function backendText(records: readonly ResultRecord[]): string[] {
+  const groups = [...groupBy(records, ({ environment: { backend } }) => backend?.name ?? "another")];
+  if (groups.length < 2) return [];
+  const each = groups.map(([name, own]) => `${[...new Set(own.map(({ cell }) => textOf(cell["method"])))].join(", ")} on the ${name} backend (${own[0]?.environment.backend?.description ?? "–"})`);
+  return [`The methods ran where they can: ${each.join("; ")}. Backends round differently, which matters only where two next tokens are almost equally likely.`];
 }
 
 /** `4k` for lengths in whole Ki, else with separators. */

@@ -64,10 +64,48 @@ describe("a report", () => {
     const report = buildReport(everything);
     const text = report.sections.flatMap((section) => section.text).join("\n");
     expect(text).toContain("InfLLM-V2 loses most at 16k tokens: infllm-v2 averages 60.0 where full attention has 80.0, most of it in vt (60.0 where full attention has 80.0)");
+    expect(text).toContain("LongPPL at 4k tokens, best first: full 2.00, infllm-v2 3.00.\nMean loss there in nats above full attention's: infllm-v2 +0.100.");
     expect(text).toContain("the 24 selected blocks hold 80 % of dense attention");
     expect(text).toContain("At 16k tokens sparse prefill (30.0 s) is 1.5 times as fast as node-llama-cpp's faster dense one (45.0 s), on the same weights and threads. In processor time, which other programs stretch less, it is 25.0 s against 40.0 s.");
     expect(report.headlines.map(({ value }) => value)).toEqual(["75 %", "97 %", "2.0x", "1.5x", "3.3x"]);
     expect(text).toContain("(fixture)");
+  });
+
+  it("says which positions carry a mean KL, and what selection left out there", () => {
+    // 200 positions, of which the two of largest KL have a head that finds nothing.
+    const positions = Array.from({ length: 200 }, (_, i) => 2000 + i);
+    const compared = (method: string, kl: number, worst: number, usual: number): ResultRecord =>
+      record("agreement", { measure: "distributions", length: 4096, method }, {
+        positions: 200, kl, medianKl: usual, largestKl: worst, sameTop: 0.9, worst: { positions: 2, shareOfKl: 0.8 }, byPosition: [],
+        compared: positions.map((position, i) => [0, position, i < 2 ? worst : usual]),
+      });
+    const selection = record("agreement", { measure: "selection", length: 4096 }, { recall: { approx: 0.9 }, reached: positions.map((position, i) => [0, position, i < 2 ? 0.97 : 0.99, i < 2 ? 0.25 : 0.75]) });
+    const [section] = buildReport([compared("infllm-v2", 0.03, 2, 1e-4), compared("sliding-window", 0.02, 1, 2e-4), selection]).sections;
+    expect(section?.text.slice(-2)).toEqual([
+      "The worst hundredth of positions carry much of InfLLM-V2's KL divergence: 80 % at 4k. There the head that selection serves worst finds 25 % at 4k of its dense attention in the selected blocks, elsewhere 75 % at 4k. " +
+        "All query heads of a KV head share one selection, and a block that a single head needs can be left out.",
+      "A sliding window of as many tokens has the smaller mean KL at 4k (0.020 against 0.030), though the larger median: it reads all of the last tokens, while selection may drop one of these blocks.",
+    ]);
+    expect(section?.tables.find(({ head }) => head.includes("worst head, there"))?.rows).toEqual([["4k", "25 %", "75 %", "97.0 %", "99.0 %", "80 %"]]);
+    expect(section?.tables[0]?.rows[0]).toEqual(["infllm-v2", "4k", "200", "0.0300", "1.0e-4", "2.00", "80 %", "90.0 %"]);
+  });
+
+  it("says what selection reaches where answers are written", () => {
+    const answers = record("agreement", { measure: "answers", task: "vt", length: 16_384 }, {
+      queries: 9, recall: { approx: 0.9, forced: 0.5, best: 0.95 }, recallByLayerAndHead: { approx: [[0.9, 0.8], [0.3, null]], best: [[1, 1], [0.6, null]] },
+    });
+    const report = buildReport([...everything, answers]);
+    const text = report.sections.flatMap((section) => section.text).join("\n");
+    expect(text).toContain("Where its answers are written, the selected blocks hold 90 % of dense attention (forced blocks alone 50 %), but only 30 % of that of head 1 in layer 2, where the best choice of as many blocks would hold 60 %");
+    const table = report.sections.flatMap(({ tables }) => tables).find(({ title }) => title === "Selections where answers are written");
+    expect(table?.rows).toEqual([["vt", "16k", "9", "90 %", "50 %", "95 %", "30 %", "60 %", "20.0"]]);
+  });
+
+  it("says which backend a method ran on, where there are several", () => {
+    const on = (name: string, one: ResultRecord): ResultRecord => ({ ...one, environment: { ...one.environment, backend: { name, description: `the ${name}` } } });
+    const text = (...some: ResultRecord[]) => buildReport(some).sections[0]?.text.join("\n") ?? "";
+    expect(text(on("cuda", score("full", 1024, 100)), on("cpu", score("minference", 1024, 100)))).toContain("full on the cuda backend (the cuda); minference on the cpu backend (the cpu).");
+    expect(text(on("cpu", score("full", 1024, 100)), on("cpu", score("minference", 1024, 100)))).not.toContain("backend");
   });
 
   it("averages only where every task of a length was run", () => {
@@ -96,9 +134,25 @@ describe("latest", () => {
   });
 
   it("shows one configuration of a cell, and counts the others", () => {
-    const more = { ...score("full", 1024, 70), config: { samples: 10 } };
+    const more = { ...score("full", 1024, 70), config: { style: "tiny" } };
     expect(latest([score("full", 1024, 50), more])).toEqual({ records: [more], replaced: 1 });
     expect(latest([score("full", 1024, 50), score("full", 1024, 70)]).replaced).toBe(0);
+  });
+
+  it("puts the samples of a cell together, each once", () => {
+    // The score that a line states is not looked at where samples are put together.
+    const part = (fromSample: number, values: readonly number[]): ResultRecord => ({
+      ...record("ruler", { task: "vt", length: 1024, method: "full" }, {
+        score: 0, samples: values.length, answers: values.map((value, i) => ({ id: `1024/1/${fromSample + i}`, value, facts: {}, said: "" })),
+      }),
+      config: { samples: values.length, ...(fromSample > 0 && { fromSample }) },
+    });
+    const shown = (...parts: ResultRecord[]) => latest(parts).records.map(({ figures: { score, samples } }) => [score, samples]);
+    expect(shown(part(0, [1, 0]), part(2, [1, 1]))).toEqual([[75, 4]]);
+    // A later line's answer stands for an earlier one's to the same sample.
+    expect(shown(part(0, [1, 0]), part(1, [1, 1]))).toEqual([[100, 3]]);
+    expect(latest([part(0, [1, 0]), part(2, [1, 1])]).replaced).toBe(0);
+    expect(shown(part(0, [1, 0]), { ...part(2, [1]), seed: 2 })).toEqual([[0, 1]]);
   });
 
   it("keeps timed cells of different machines apart", () => {

@@ -1,9 +1,11 @@
 /** Puts the sections of a results folder together. */
 import type { ResultRecord } from "../results/record.ts";
+import type { GpuRecord } from "./gpu/record.ts";
 import { latest } from "./latest.ts";
 import type { Headline, ReportPart, Section, Table } from "./section.ts";
 import { agreementPart } from "./sections/agreement.ts";
 import { e2eParts } from "./sections/e2e.ts";
+import { gpuPart } from "./sections/gpus.ts";
 import { kernelParts } from "./sections/kernels.ts";
 import { needlePart } from "./sections/needle.ts";
 import { perplexityPart } from "./sections/perplexity.ts";
@@ -17,7 +19,8 @@ export interface Report {
   readonly sections: readonly Section[];
 }
 
-export function buildReport(all: readonly ResultRecord[]): Report {
+/** @param gpus what GPU backends measured of themselves, for a section of its own */
+export function buildReport(all: readonly ResultRecord[], gpus: readonly GpuRecord[] = []): Report {
   const { records, replaced } = latest(all);
   const parts = [
     rulerPart(records),
@@ -28,6 +31,7 @@ export function buildReport(all: readonly ResultRecord[]): Report {
     taskPart(records, "reasoning", "Reasoning and knowledge", "Choices by log-likelihood, boxed answers compared as mathematics, programs run in a sandbox."),
     ...e2eParts(records),
     ...kernelParts(records),
+    gpuPart(gpus),
     rooflinePart(records),
   ].filter((part): part is ReportPart => part !== undefined);
   const failures = failureSection(records);
@@ -55,7 +59,7 @@ function failureSection(records: readonly ResultRecord[]): Section | undefined {
 
 function provenance(records: readonly ResultRecord[], replaced: number): Section {
   const distinct = (of: (record: ResultRecord) => string | undefined): string => [...new Set(records.flatMap((record) => of(record) ?? []))].join("; ") || "–";
-  const others = replaced === 0 ? [] : [`${replaced} lines of other configurations or seeds of the same cells are in the folder and not shown here: the last line of a cell counts.`];
+  const others = replaced === 0 ? [] : [`${replaced} cells are in the folder with other configurations or seeds, too, and only the last are shown here.`];
   const table: Table = {
     title: "What these figures are of",
     head: ["", ""],

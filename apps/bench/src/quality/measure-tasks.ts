@@ -19,6 +19,8 @@ export interface TasksOptions {
   readonly backend: string;
   readonly threads?: number | undefined;
   readonly samples: number;
+  /** Number of the first sample; 0 when absent. */
+  readonly fromSample?: number | undefined;
   /** Tokens of prompt and answer; undefined runs every task at the length of its data. */
   readonly lengths?: readonly number[] | undefined;
   readonly style?: PromptStyle | undefined;
@@ -61,9 +63,10 @@ function taskCell(
   seed: number,
   models: MethodModels,
 ): Cell {
-  const { samples: count, style, haystack, data, allowNetwork, maxAnswer } = options;
+  const { samples: count, fromSample: first = 0, style, haystack, data, allowNetwork, maxAnswer } = options;
   const config: Figures = {
     samples: count,
+    ...(first > 0 && { fromSample: first }),
     options: optionsOf(choice),
     ...(style !== undefined && { style }),
     ...(haystack !== undefined && { haystackCharacters: haystack.length }),
@@ -77,6 +80,7 @@ function taskCell(
       const model = await models.get(choice, context.signal);
       const given = {
         count,
+        first,
         seed,
         data,
         ...(length !== undefined && { length }),

@@ -12,7 +12,11 @@ export interface MethodModelsOptions {
   source(choice: MethodChoice): string;
 }
 
-/** Tokens of the text on which a method looks for its patterns, once, before its first answer. */
+/**
+ * Tokens of the text on which a method looks for its patterns, once, before its first answer, whatever is read later. Of the
+ * embedded model at 8k tokens under MInference, patterns found on 8,192 tokens predict no better: 4.245 nats a token
+ * against 4.242.
+ */
 const searchTokens = 4096;
 
 export class MethodModels {
@@ -25,9 +29,11 @@ export class MethodModels {
     if (this.#loaded?.label === choice.label) return this.#loaded.model;
     await this.close();
     const { backend, contextLength, source } = this.options;
-    const model = await loadModel(source(choice), { backend, contextLength, method: choice.method, kvCache: choice.kvCache, signal });
+    const searched = isSearched(choice.method);
+    const room = searched ? Math.max(contextLength, searchTokens) : contextLength;
+    const model = await loadModel(source(choice), { backend, contextLength: room, method: choice.method, kvCache: choice.kvCache, signal });
     this.#loaded = { label: choice.label, model };
-    if (isSearched(choice.method)) await search(model, signal);
+    if (searched) await search(model, signal);
     return model;
   }
 
@@ -45,6 +51,6 @@ function isSearched(method: MethodChoice["method"]): method is MinferenceMethod 
 
 /** Reads one fixed text, so that patterns depend on neither the order of samples nor on where a run was resumed. */
 async function search(model: Model, signal: AbortSignal | undefined): Promise<void> {
-  const ids = await bookIds(model, { length: Math.min(searchTokens, model.contextLength), seed: 0 });
+  const ids = await bookIds(model, { length: searchTokens, seed: 0 });
   await model.score(ids, { positions: [ids.length - 1], signal });
 }

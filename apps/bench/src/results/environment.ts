@@ -19,8 +19,13 @@ export function environment(backend?: Pick<Backend, "name" | "capabilities">): E
   };
 }
 
+/** Says which commit a copy was made from that has left its repository behind. */
+const commitVariable = "INFLLM_BENCH_COMMIT";
+
 /** The commit of the checkout that this code runs from; the package's version where it is installed without one. */
 export async function codeCommit(folder = dirname(fileURLToPath(import.meta.url))): Promise<string> {
+  const stated = process.env[commitVariable];
+  if (stated !== undefined && stated !== "") return stated;
   const git = async (...args: string[]): Promise<string> => (await promisify(execFile)("git", ["-C", folder, ...args])).stdout.trim();
   try {
     // A package in somebody's node_modules is not what their repository's commit names.

@@ -69,6 +69,8 @@ export interface TaskOptions {
   readonly length?: number;
   /** Samples wanted; data with fewer gives all it has. */
   readonly count: number;
+  /** Number of the first of them; 0 when absent. Parts of one seed's samples are what one run would make of all. */
+  readonly first?: number;
   readonly seed: number;
   readonly data?: DataSource;
   /** Text in which synthetic tasks of prose hide their needles; a public-domain book when absent. */

@@ -1,7 +1,6 @@
 /** The webgpu backend on the GPU of this machine: kernels by GPU time and wall time, then the embedded model. */
 import { probeWebGpu, webgpuBackend } from "@infllm/backend-webgpu";
-import { bench, gpuSizes, smallSizes } from "../../../../packages/backend-webgpu/gpu/bench.ts";
-import type { Timing } from "../../../../packages/backend-webgpu/gpu/bench.ts";
+import { gpuSizes, smallSizes, timeKernels, type Timing } from "@infllm/backend-webgpu/measure";
 import type { SuiteOptions } from "../cpu/suite.ts";
 import { modelResults } from "../embedded-model.ts";
 import type { Result } from "../report.ts";
@@ -17,7 +16,7 @@ export async function webgpuSuite({ quick, progress }: SuiteOptions): Promise<Re
   const { description, limitations } = backend.capabilities;
   progress([description, ...limitations].join(" "));
   await mustAttendRight(backend);
-  const timings = await bench(backend, software || quick ? smallSizes : gpuSizes, progress);
+  const timings = await timeKernels(backend, software || quick ? smallSizes : gpuSizes, progress);
   const model = await modelResults(backend, { ...(software ? onCpu : onGpu), progress });
   return [...timings.flatMap(resultsOf), ...model];
 }

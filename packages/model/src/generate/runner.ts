@@ -154,7 +154,9 @@ export class Runner {
         const chunk = ids.slice(from, from + this.chunk);
         const wanted = neighbours(positions, from, from + chunk.length);
         await this.#guarded(async () => {
-          this.#passes.layers(chunk, sparse, wanted.length > 0);
+          // The end of the text is complete even without wanted logits: what its last query selected can be asked for.
+          const complete = wanted.length > 0 || from + chunk.length === ids.length;
+          this.#passes.layers(chunk, sparse, complete);
           this.#processed(chunk, sparse);
           await backend.sync();
         });

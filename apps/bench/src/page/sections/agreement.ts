@@ -5,13 +5,19 @@ import type { ChartSpec } from "../chart.ts";
 import { finished, numberIn, textOf, tokens } from "../latest.ts";
 import type { Chart, Headline, ReportPart, Table } from "../section.ts";
 import { colour, seriesScale, stepInk } from "../theme.ts";
+import { answerTable, gridIn, objectIn, percent } from "./answers.ts";
+import { outlierTable, outlierText } from "./outliers.ts";
 import { stepColour, thresholds } from "./scores.ts";
 
 interface Distribution {
   readonly method: string;
   readonly length: number;
+  readonly positions: number | undefined;
   readonly kl: number;
-  readonly largestKl: number;
+  readonly medianKl: number | undefined;
+  readonly largestKl: number | undefined;
+  /** Share of the summed KL that the worst hundredth of positions adds. */
+  readonly worstShare: number | undefined;
   readonly sameTop: number;
   readonly parts: readonly { readonly to: number; readonly kl: number }[];
 }
@@ -53,17 +59,26 @@ export function agreementPart(records: readonly ResultRecord[]): ReportPart | un
     ...(distributions.length > 0
       ? [{
           title: "Distributions against full attention",
-          head: ["method", "tokens", "mean KL, nats", "largest KL", "same top token"],
-          rows: distributions.map(({ method, length, kl, largestKl, sameTop }) => [method, tokens(length), kl.toFixed(4), Number.isNaN(largestKl) ? "–" : largestKl.toFixed(3), `${(100 * sameTop).toFixed(1)} %`]),
+          head: ["method", "tokens", "positions", "mean KL, nats", "median KL", "largest KL", "of the sum in the worst 1 %", "same top token"],
+          rows: distributions.map(({ method, length, positions, kl, medianKl, largestKl, worstShare, sameTop }) => [
+            method, tokens(length), shown(positions, String), kl.toFixed(4), shown(medianKl, (value) => value.toExponential(1)), shown(largestKl, (value) => value.toFixed(2)),
+            shown(worstShare, percent), percent(sameTop, 1),
+          ]),
         }]
       : []),
     ...(selections.length > 0 ? [selectionTable(selections)] : []),
+    ...outlierTable(records),
+    ...answerTable(records),
   ];
   return {
     section: {
       id: "agreement",
       title: "Agreement with dense attention",
-      text: ["The same weights read the same passages with full attention and with each method; nothing here needs a right answer. A mean KL far below the largest is carried by few positions: most tokens are predicted alike, and the ones that need a block which was not selected are not.", ...missText(selections)],
+      text: [
+        "The same weights read the same passages with full attention and with each method; nothing here needs a right answer. A mean KL far above the median is carried by few positions: most tokens are predicted alike, and the ones that need a block which was not selected are not.",
+        ...missText(selections),
+        ...outlierText(records),
+      ],
       charts,
       tables,
     },
@@ -80,7 +95,8 @@ function distributionOf({ cell, figures }: ResultRecord): Distribution[] {
     if (typeof part !== "object" || part === null || !("to" in part) || !("kl" in part)) return [];
     return typeof part.to === "number" && typeof part.kl === "number" ? [{ to: part.to, kl: part.kl }] : [];
   });
-  return [{ method: textOf(method), length, kl, largestKl: numberIn(figures, "largestKl") ?? Number.NaN, sameTop, parts }];
+  const [positions, medianKl, largestKl] = ["positions", "medianKl", "largestKl"].map((name) => numberIn(figures, name));
+  return [{ method: textOf(method), length, positions, kl, medianKl, largestKl, worstShare: numberIn(objectIn(figures, "worst"), "shareOfKl"), sameTop, parts }];
 }
 
 function selectedOf({ cell, config, figures }: ResultRecord): Selected[] {
@@ -89,8 +105,11 @@ function selectedOf({ cell, config, figures }: ResultRecord): Selected[] {
 }
 
 function recallOf({ figures }: Selected, kind: string): number | undefined {
-  const { recall } = figures;
-  return typeof recall === "object" && recall !== null ? numberIn(recall as Figures, kind) : undefined;
+  return numberIn(objectIn(figures, "recall"), kind);
+}
+
+function shown(value: number | undefined, text: (value: number) => string): string {
+  return value === undefined ? "–" : text(value);
 }
 
 /** The dot plot's rows are methods; lengths are shades of one colour. */
@@ -106,7 +125,7 @@ function klDots(rows: readonly Distribution[], methods: readonly string[]): Char
     encoding: {
       y: { field: "method", type: "nominal", sort: [...methods], title: null, axis: { grid: true, domain: false, ticks: false } },
       x: { field: "kl", type: "quantitative", title: "KL divergence, nats per token", scale: { type: "log" }, axis: { format: "~g", tickCount: 6 } },
-      color: { field: "length", type: "ordinal", sort: lengths, title: "tokens", scale: { domain: lengths, range: lengths.length === 1 ? [colour("blue")] : shades.slice(0, Math.max(lengths.length, 1)) } },
+      color: { field: "length", type: "ordinal", sort: lengths, title: "tokens", legend: { columns: 8 }, scale: { domain: lengths, range: lengths.length === 1 ? [colour("blue")] : shades.slice(0, Math.max(lengths.length, 1)) } },
     },
   };
 }
@@ -164,10 +183,7 @@ function recallBars(selections: readonly Selected[]): ChartSpec {
 }
 
 function gridOf(figures: Figures, kind: string): (number | null)[][] {
-  const grids = figures["recallByLayerAndHead"];
-  if (typeof grids !== "object" || grids === null || !(kind in grids)) return [];
-  const grid = (grids as Figures)[kind];
-  return Array.isArray(grid) ? grid.map((row) => (Array.isArray(row) ? row.map((value: Json) => (typeof value === "number" ? value : null)) : [])) : [];
+  return gridIn(objectIn(figures, "recallByLayerAndHead"), kind);
 }
 
 function recallMaps(selections: readonly Selected[]): Chart[] {
@@ -195,13 +211,13 @@ function recallMaps(selections: readonly Selected[]): Chart[] {
 }
 
 function selectionTable(selections: readonly Selected[]): Table {
-  const percent = (value: number | undefined): string => (value === undefined ? "–" : `${(100 * value).toFixed(1)} %`);
+  const share = (value: number | undefined): string => shown(value, (known) => percent(known, 1));
   return {
     title: "Selections",
     head: ["tokens", "blocks seen", ...kinds.map(([, label]) => label), "shared by neighbours", "shared by both LSEs"],
     rows: selections.map((selected) => [
-      tokens(selected.length), String(selected.blocks), ...kinds.map(([kind]) => percent(recallOf(selected, kind))),
-      percent(numberIn(selected.figures, "neighbourOverlap")), percent(numberIn(selected.figures, "lseOverlap")),
+      tokens(selected.length), String(selected.blocks), ...kinds.map(([kind]) => share(recallOf(selected, kind))),
+      share(numberIn(selected.figures, "neighbourOverlap")), share(numberIn(selected.figures, "lseOverlap")),
     ]),
   };
 }
@@ -214,7 +230,6 @@ function missText(selections: readonly Selected[]): string[] {
   const worst = [...layers].sort((a, b) => a.recall - b.recall)[0];
   const [selected, best, forced] = [recallOf(longest, "approx"), recallOf(longest, "best"), recallOf(longest, "forced")];
   if (worst === undefined || selected === undefined || best === undefined || forced === undefined) return [];
-  const percent = (value: number): string => `${(100 * value).toFixed(0)} %`;
   return [
     `At ${tokens(longest.length)} tokens the ${longest.blocks} selected blocks hold ${percent(selected)} of dense attention; the first blocks and the window alone hold ${percent(forced)}, and the best choice of as many would hold ${percent(best)}. Layer ${worst.layer} is served worst, with ${percent(worst.recall)}.`,
   ];

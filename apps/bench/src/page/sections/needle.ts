@@ -1,7 +1,7 @@
 import type { Json } from "../../tasks/task.ts";
 import type { ResultRecord } from "../../results/record.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, mean, numberIn, textOf, tokens } from "../latest.ts";
+import { backendText, finished, groupBy, mean, numberIn, textOf, tokens } from "../latest.ts";
 import type { ReportPart } from "../section.ts";
 import { colour } from "../theme.ts";
 import { stepColour } from "./scores.ts";
@@ -32,6 +32,7 @@ export function needlePart(records: readonly ResultRecord[]): ReportPart | undef
       title: "Needle in a haystack",
       text: [
         "One made-up number hides in a book at eleven depths; the model is asked for it. A cell of strong colour is a right answer, one that fades into the page a miss.",
+        ...backendText(own),
       ],
       charts: [{ title: "Depth by length", caption: "Rows: how deep the number hides, 0 % is the start of the text. Columns: tokens.", spec: heatMap(cells, methods, lengths) }],
       tables: [{ title: "Numbers found, %", head: ["method", ...lengths.map(tokens)], rows }],

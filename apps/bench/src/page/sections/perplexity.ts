@@ -38,6 +38,7 @@ export function perplexityPart(records: readonly ResultRecord[]): ReportPart | u
       title: "Perplexity and LongPPL",
       text: [
         `Passages of a book (${texts} of each length) under every method. Plain perplexity hardly notices long context: most tokens follow from the last few hundred. LongPPL counts only tokens that full attention predicts much better with the whole text than with the last ${short} tokens.`,
+        ...lossText(rows.filter(({ length }) => length === longest), longest),
       ],
       charts,
       tables: lengths.map((length) => ({
@@ -48,6 +49,20 @@ export function perplexityPart(records: readonly ResultRecord[]): ReportPart | u
     },
     headlines: [],
   };
+}
+
+/** Who keeps what at the longest length, by both measures: they need not agree. */
+function lossText(rows: readonly Row[], length: number): string[] {
+  const full = rows.find(({ method }) => method === baseline);
+  const others = rows.filter(({ method }) => method !== baseline);
+  if (full === undefined || others.length === 0) return [];
+  const byLongPpl = rows.flatMap(({ method, longPpl }) => (longPpl === undefined ? [] : [{ method, longPpl }])).sort((a, b) => a.longPpl - b.longPpl);
+  const byNll = others.map(({ method, nll }) => ({ method, above: nll - full.nll })).sort((a, b) => a.above - b.above);
+  const shown = (above: number): string => `${above < 0 ? "−" : "+"}${Math.abs(above).toFixed(3)}`;
+  return [
+    ...(byLongPpl.length < 2 ? [] : [`LongPPL at ${tokens(length)} tokens, best first: ${byLongPpl.map(({ method, longPpl }) => `${method} ${longPpl.toFixed(2)}`).join(", ")}.`]),
+    `Mean loss there in nats above full attention's: ${byNll.map(({ method, above }) => `${method} ${shown(above)}`).join(", ")}.`,
+  ];
 }
 
 function rowOf({ cell, figures }: ResultRecord): Row[] {

@@ -1,9 +1,10 @@
 /** Sections over tasks by method: RULER, and whatever else is scored from 0 to 100. */
 import type { ResultRecord } from "../../results/record.ts";
 import type { ChartSpec } from "../chart.ts";
-import { finished, groupBy, mean, numberIn, textOf, tokens } from "../latest.ts";
+import { backendText, finished, groupBy, mean, numberIn, textOf, tokens } from "../latest.ts";
 import type { Headline, ReportPart, Table } from "../section.ts";
 import { colour, seriesScale, stepInk, steps } from "../theme.ts";
+import { recallSentence } from "./answers.ts";
 
 interface Score {
   readonly task: string;
@@ -33,14 +34,17 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
       id: "ruler",
       title: "RULER",
       text: [
-        `RULER's synthetic tasks under every attention method, on the same samples (${samples.join(" to ")} of each task and length): a score of 100 is every expected string in the answer. With so few samples a task's score moves in steps of ${shown(100 / (samples[0] ?? 1))}; the averages are steadier.`,
-        ...lossText(averages, scores),
+        `RULER's synthetic tasks under every attention method, on the same samples (${range(samples)} of each task and length): a score of 100 is every expected string in the answer. ` +
+          `With so few samples a task's score moves in steps of ${Math.round(100 / (samples[0] ?? 1))}; the averages are steadier.`,
+        ...(samples.length < 2 ? [] : ["Not every method has all samples, so differences between methods of different numbers are rough; a table says how many each has."]),
+        ...lossText(averages, scores, records),
+        ...backendText(finished(records, "ruler")),
       ],
       charts: [
         { title: "Average by length", caption: "Each panel is one method; grey is full attention on the same samples.", spec: panels(averages, methods) },
         { title: "Every task", caption: "The stronger the colour, the better. Rows are tasks, columns are lengths.", spec: taskMap(scores, lengths) },
       ],
-      tables: [table, ...taskTables(scores, methods, lengths)],
+      tables: [table, ...(samples.length < 2 ? [] : [sampleTable(scores, methods, lengths)]), ...taskTables(scores, methods, lengths)],
     },
     headlines: keptHeadline(averages),
   };
@@ -178,11 +182,26 @@ function taskTables(scores: readonly Score[], methods: readonly string[], length
   }));
 }
 
-/** Where sparse attention loses most, in words: the length, and the task there. */
-function lossText(averages: readonly Average[], scores: readonly Score[]): string[] {
+/** How many samples each task has, where that differs. */
+function sampleTable(scores: readonly Score[], methods: readonly string[], lengths: readonly number[]): Table {
+  const of = (method: string, length: number): string => {
+    const counts = scores.filter((score) => score.method === method && score.length === length).map(({ samples }) => samples);
+    return counts.length === 0 ? "–" : range([...new Set(counts)].sort((a, b) => a - b));
+  };
+  return { title: "Samples of each task", head: ["method", ...lengths.map(tokens)], rows: methods.map((method) => [method, ...lengths.map((length) => of(method, length))]) };
+}
+
+/** `2`, or `1 to 10` of ascending numbers. */
+function range(ascending: readonly number[]): string {
+  const [first, last] = [ascending[0] ?? 0, ascending.at(-1) ?? 0];
+  return first === last ? String(first) : `${first} to ${last}`;
+}
+
+/** Where sparse attention loses, in words: how much at each length, the task that it loses most in, and what selection left out there. */
+function lossText(averages: readonly Average[], scores: readonly Score[], records: readonly ResultRecord[]): string[] {
   const losses = averages.flatMap(({ method, length, score }) => {
     const full = averages.find((at) => at.method === baseline && at.length === length)?.score;
-    return full === undefined || !method.startsWith("infllm-v2") ? [] : [{ method, length, lost: full - score, full }];
+    return full === undefined || method !== "infllm-v2" ? [] : [{ method, length, lost: full - score, full }];
   });
   const [worst] = [...losses].sort((a, b) => b.lost - a.lost);
   if (worst === undefined) return [];
@@ -191,10 +210,16 @@ function lossText(averages: readonly Average[], scores: readonly Score[]): strin
   const tasks = [...new Set(scores.filter(({ length }) => length === worst.length).map(({ task }) => task))];
   const [hardest] = tasks.map((task) => ({ task, full: at(baseline, task), own: at(worst.method, task) })).sort((a, b) => b.full - b.own - (a.full - a.own));
   const most = hardest === undefined ? "" : `, most of it in ${hardest.task} (${shown(hardest.own)} where full attention has ${shown(hardest.full)})`;
+  const others = losses.filter(({ length }) => length !== worst.length).map(({ length, lost }) => `${signed(-lost)} at ${tokens(length)}`);
   return [
-    `InfLLM-V2 loses most at ${tokens(worst.length)} tokens: ${worst.method} averages ${shown(worst.full - worst.lost)} where full attention has ${shown(worst.full)}${most}. ` +
-      "The section on agreement shows how much of the dense attention its blocks hold.",
+    `InfLLM-V2 loses most at ${tokens(worst.length)} tokens: ${worst.method} averages ${shown(worst.full - worst.lost)} where full attention has ${shown(worst.full)}${most}.` +
+      (hardest === undefined ? "" : recallSentence(records, hardest.task, worst.length)) +
+      (others.length === 0 ? "" : ` At the other lengths it is ${others.join(", ")}.`),
   ];
+}
+
+function signed(value: number): string {
+  return Math.abs(value) < 0.05 ? "even" : `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`;
 }
 
 function keptHeadline(averages: readonly Average[]): Headline[] {

@@ -1,5 +1,6 @@
+import { ConfigError } from "@infllm/tensor";
 import { checkedLength, requireIndex, requireStyle } from "../checks.ts";
-import { distinctBelow, randomFor } from "../synthetic/draw.ts";
+import { randomFor, shuffled } from "../synthetic/draw.ts";
 import type { DataSource, Samples, Task, TaskOptions } from "../task.ts";
 import { readData } from "./files.ts";
 import type { DataFile } from "./files.ts";
@@ -13,7 +14,7 @@ export interface Loaded<R> {
 }
 
 /**
- * Samples of a data set: all rows, or a random choice of the seed in the data's order when fewer are wanted.
+ * Samples of a data set: all rows, or a random choice of the seed, in the data's order.
  * @param load reads the rows, after the options were checked
  * @param sampleOf the sample of a row, which has a number in the data and `length` tokens for prompt and answer
  */
@@ -26,7 +27,7 @@ export async function rowSamples<R, S>(
   const length = checkedLength(task, options);
   requireStyle(task, options.style);
   const { rows, source } = await load();
-  const chosen = chooseRows(task.name, rows.length, options.count, options.seed);
+  const chosen = chooseRows(task.name, rows.length, options).sort((a, b) => a - b);
   return {
     count: chosen.length,
     source,
@@ -44,8 +45,12 @@ export async function readRows<R>(file: DataFile, from: DataSource | undefined, 
   return { rows: parseJsonLines(text, path).map(parse), source };
 }
 
-/** Numbers of the rows to use, ascending. */
-export function chooseRows(name: string, total: number, count: number, seed: number): number[] {
-  if (count >= total) return Array.from({ length: total }, (_, index) => index);
-  return distinctBelow(randomFor(seed, name, "rows"), total, count).sort((a, b) => a - b);
+/**
+ * Numbers of the rows to use: `count` of a random order from its place `first` on, so that runs can share them.
+ * @throws ConfigError when there are no more than `first`
+ */
+export function chooseRows(name: string, total: number, { first = 0, count, seed }: Pick<TaskOptions, "first" | "count" | "seed">): number[] {
+  if (first >= total) throw new ConfigError(`${name}: the first sample is to be number ${first}, but there are ${total}; the last is number ${total - 1}.`);
+  const order = shuffled(randomFor(seed, name, "rows"), Array.from({ length: total }, (_, index) => index));
+  return order.slice(first, first + count);
 }

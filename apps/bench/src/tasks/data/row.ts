@@ -52,6 +52,13 @@ export class Row {
     return fits ? (value as string[]) : this.#refuse(field, `a list of strings${least > 0 ? `, ${least} or more` : ""}`);
   }
 
+  /** An object within. */
+  row(field: string): Row {
+    const value = this.#fields[field];
+    const isObject = typeof value === "object" && value !== null && !Array.isArray(value);
+    return isObject ? new Row(value, `${this.where}, ${field}`) : this.#refuse(field, "an object");
+  }
+
   /** The objects of a list. */
   rows(field: string): Row[] {
     const value = this.#fields[field];

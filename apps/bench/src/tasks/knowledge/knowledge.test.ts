@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
-import { choiceIds, promptIds } from "../task.ts";
+import { choiceIds, promptIds, type TaskOptions } from "../task.ts";
 import { options, tinyTokenizer, wordTokenizer } from "../testing.ts";
 import { ceval } from "./ceval.ts";
 import { mmlu } from "./mmlu.ts";
@@ -16,7 +16,7 @@ it("asks as MMLU's authors do, behind five examples of the subject", async () =>
   const samples = await mmlu.open(options({ data, count: 100 }));
   expect(samples.count).toBe(5);
   const { prompt, choices, answer, facts } = samples.at(0);
-  expect(prompt.text.startsWith("The following are multiple choice questions (with answers) about astronomy.\n\nWhich planet is closest to the Sun?\nA. Venus\nB. Mercury\nC. Earth\nD. Mars\nAnswer: B\n\n")).toBe(true);
+  expect(prompt.text.startsWith("The following are multiple choice questions (with answers) about  astronomy.\n\nWhich planet is closest to the Sun?\nA. Venus\nB. Mercury\nC. Earth\nD. Mars\nAnswer: B\n\n")).toBe(true);
   expect(prompt.text.endsWith("\n\nWhich of these is a moon of Jupiter?\nA. Titan\nB. Phobos\nC. Europa\nD. Triton\nAnswer:")).toBe(true);
   expect([choices, answer, facts["shots"], facts["subject"]]).toEqual([[" A", " B", " C", " D"], 2, 5, "astronomy"]);
 });
@@ -36,6 +36,16 @@ it("drops examples that do not fit, and refuses a question that does not fit alo
   expect(promptIds(tokenizer, shortened.prompt).length).toBeLessThan(150);
   const tooShort = await mmlu.open(options({ data, tokenizer, length: 20 }));
   expect(() => tooShort.at(0)).toThrow(/does not fit 20 tokens/);
+});
+
+it("shares its questions among runs", async () => {
+  const idsOf = async (given: Partial<TaskOptions>) => {
+    const samples = await mmlu.open(options({ data, ...given }));
+    return Array.from({ length: samples.count }, (_, index) => samples.at(index).id);
+  };
+  const [first, others, all] = [await idsOf({ count: 2 }), await idsOf({ first: 2, count: 9 }), await idsOf({ count: 9 })];
+  expect([...first, ...others].sort()).toEqual(all);
+  await expect(mmlu.open(options({ data, first: 5 }))).rejects.toThrow(/mmlu: the first sample is to be number 5, but there are 5/);
 });
 
 it("scores the likeliest letter", async () => {

@@ -15,7 +15,8 @@ export const mmlu = knowledgeTask({
     splits: { questions: "test", examples: "dev" },
     columns: ["question", ...letters, "answer"],
   },
-  heading: (subject) => `The following are multiple choice questions (with answers) about ${subject.replaceAll("_", " ")}.\n\n`,
+  // Two spaces before the subject: the authors' script has them, and so has every figure made with it.
+  heading: (subject) => `The following are multiple choice questions (with answers) about  ${subject.replaceAll("_", " ")}.\n\n`,
   ask: ({ question, choices }) => `${question}\n${choices.map((choice, at) => `${letters[at]}. ${choice}\n`).join("")}Answer:`,
   beforeLetter: " ",
   aggregate: meanScore,

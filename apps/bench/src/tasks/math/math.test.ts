@@ -24,7 +24,7 @@ it("asks for a boxed answer and compares it as mathematics", async () => {
   const samples = await math500.open(options({ data, count: 100 }));
   const sample = samples.at(0);
   expect(sample.prompt.text.endsWith("\n\nPlease reason step by step, and put your final answer within \\boxed{}.")).toBe(true);
-  expect(sample.facts).toMatchObject({ subject: "Algebra", level: 2 });
+  expect(sample.facts).toMatchObject({ subject: "Algebra", level: "2" });
   expect(await math500.score(sample, "We get \\boxed{\\dfrac{3}{2\\sqrt2}}", {})).toMatchObject({ value: 1 });
   expect(await math500.score(sample, "We get \\boxed{\\frac{3}{4}}", {})).toMatchObject({ value: 0 });
   expect(await math500.score(sample, "It is \\frac{3\\sqrt{2}}{4}.", {})).toEqual({ value: 0, details: { answer: null } });
@@ -35,6 +35,17 @@ it("reads AIME's answers as text or numbers, with leading zeros", async () => {
   expect(await aime.score(samples.at(2), "\\boxed{73}", {})).toMatchObject({ value: 1 });
   expect(await aime.score(samples.at(1), "\\boxed{001}", {})).toMatchObject({ value: 1 });
   expect(await aime.score(samples.at(1), "\\boxed{10}", {})).toMatchObject({ value: 0 });
+});
+
+it("reads AIME's copies, whatever they call the problem", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "aime-"));
+  const rows = [{ problem: "1+1?", answer: "2", id: 7 }, { question: "1+2?", answer: "3" }, { ID: "2024-I-1", Problem: "1+3?", Answer: 4 }];
+  await writeFile(join(folder, "aime2025-I.jsonl"), rows.map((row) => JSON.stringify(row)).join("\n"));
+  const samples = await aime.open(options({ data: { kind: "path", path: folder } }));
+  await rm(folder, { recursive: true });
+  expect([0, 1, 2].map((index) => samples.at(index)).map(({ id, prompt, expected }) => [id, prompt.text.slice(0, 4), expected])).toEqual([
+    ["7", "1+1?", ["2"]], ["1", "1+2?", ["3"]], ["2024-I-1", "1+3?", ["4"]],
+  ]);
 });
 
 it("lets answers fill the length, and refuses problems that leave no room", async () => {

@@ -18,7 +18,7 @@ export const math500 = problemTask({
     answer: row.text("answer"),
     facts: {
       ...(row.has("subject") ? { subject: row.text("subject") } : {}),
-      ...(row.has("level") ? { level: row.number("level") } : {}),
+      ...(row.has("level") ? { level: row.textOrNumber("level") } : {}),
     },
   }),
 });

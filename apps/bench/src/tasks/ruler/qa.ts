@@ -47,9 +47,9 @@ function qaTask(file: DataFile, title: string, parse: (text: string, path: strin
     async open(options) {
       const { text, path, source } = await readData(file, options.data ?? { kind: "fixture" });
       const { questions, documents } = parse(text, path);
-      const rows = chooseRows(file.task, questions.length, options.count, options.seed);
-      const samples = syntheticSamples(task, { ...options, count: rows.length }, (from, index) =>
-        draft(from, questions[rows[index] ?? 0] as Question, documents),
+      const rows = chooseRows(file.task, questions.length, options);
+      const samples = syntheticSamples(task, { ...options, count: rows.length }, (from, number) =>
+        draft(from, questions[rows[number - (options.first ?? 0)] ?? 0] as Question, documents),
       );
       return { ...samples, source };
     },

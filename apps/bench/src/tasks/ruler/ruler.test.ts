@@ -38,6 +38,12 @@ describe.each(tasks)("$name", (task) => {
     expect(() => samples.at(samples.count)).toThrow(RangeError);
   });
 
+  it("makes in parts what it makes at once", async () => {
+    const all = await task.open(options({ count: 3 }));
+    const part = await task.open(options({ first: 1, count: 2 }));
+    expect([part.at(0), part.at(1)]).toEqual([all.at(1), all.at(2)]);
+  });
+
   it("scores its own answer 1 and an empty one 0", async () => {
     const sample = (await task.open(options())).at(0);
     expect(await task.score(sample, ` ${sample.expected.join(", ").toUpperCase()}.`, {})).toMatchObject({ value: 1 });

@@ -24,8 +24,11 @@ export interface SyntheticTask {
   readonly styles: readonly PromptStyle[];
 }
 
-/** Samples of a synthetic task. Those of one seed share their facts across lengths. */
-export function syntheticSamples(task: SyntheticTask, options: TaskOptions, draft: (from: Random, index: number) => Draft): Samples<GenerationSample> {
+/**
+ * Samples of a synthetic task. Those of one seed share their facts across lengths.
+ * @param draft is given the sample's number among all of the seed
+ */
+export function syntheticSamples(task: SyntheticTask, options: TaskOptions, draft: (from: Random, number: number) => Draft): Samples<GenerationSample> {
   const length = checkedLength(task, options);
   requireStyle(task, options.style);
   return {
@@ -33,9 +36,10 @@ export function syntheticSamples(task: SyntheticTask, options: TaskOptions, draf
     source: "generated",
     at(index) {
       requireIndex(task, index, options.count);
-      const drafted = draft(randomFor(options.seed, task.name, index), index);
-      const layoutSeed = [options.seed, task.name, index, "layout"] as const;
-      return fillSample(task, options, length, `${length}/${options.seed}/${index}`, drafted, () => randomFor(...layoutSeed));
+      const number = (options.first ?? 0) + index;
+      const drafted = draft(randomFor(options.seed, task.name, number), number);
+      const layoutSeed = [options.seed, task.name, number, "layout"] as const;
+      return fillSample(task, options, length, `${length}/${options.seed}/${number}`, drafted, () => randomFor(...layoutSeed));
     },
   };
 }

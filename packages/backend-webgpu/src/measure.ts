@@ -6,7 +6,7 @@ import { BatchState, KvCache } from "@infllm/attention";
 import { blockBudget, sparseConfig } from "@infllm/block-selection";
 import { fromF32, hostArray, hostTensor, random, toF32 } from "@infllm/tensor";
 import type { DeviceTensor, FloatDType, HostArray } from "@infllm/tensor";
-import type { KernelTime, WebGpuBackend } from "../src/index.ts";
+import type { KernelTime, WebGpuBackend } from "./index.ts";
 
 export interface BenchSizes {
   /** Rows, columns and outputs of square products. */
@@ -33,8 +33,8 @@ export interface Timing {
   readonly kernels?: readonly KernelTime[];
 }
 
-/** Prints a line for each, and returns them. */
-export async function bench(backend: WebGpuBackend, sizes: BenchSizes, print: (line: string) => void = console.log): Promise<Timing[]> {
+/** Prints a line for each, and returns them. @throws Error when a product is wrong */
+export async function timeKernels(backend: WebGpuBackend, sizes: BenchSizes, print: (line: string) => void = console.log): Promise<Timing[]> {
   const timings: Timing[] = [];
   const add = (timing: Timing): void => {
     timings.push(timing);
