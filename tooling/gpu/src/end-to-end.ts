@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { cudaBackend, probeCuda } from "@infllm/backend-cuda";
+import type { CudaBackend } from "@infllm/backend-cuda";
 import { loadModel } from "@infllm/model";
 import type { CacheDType } from "@infllm/tensor";
 import type { GenerateOptions, GenerateStats, Model, OpTime } from "@infllm/model";
@@ -17,6 +18,8 @@ import { syntheticModel } from "../../../apps/bench/src/e2e/synthetic-model.ts";
 import { shapeNamed } from "../../../apps/bench/src/shapes.ts";
 import { figuresTable } from "./end-to-end-table.ts";
 import type { Row } from "./end-to-end-table.ts";
+import { TappedBackend, asTensor, embeddedSelections, overlap, readSelection } from "./selections.ts";
+import type { Overlap, Selection } from "./selections.ts";
 
 export type Attention = "sparse" | "dense";
 
@@ -43,6 +46,13 @@ export interface TimeShares {
   readonly ops: readonly { readonly op: string; readonly kind: string; readonly calls: number; readonly milliseconds: number; readonly share: number }[];
 }
 
+export interface RecordedPrefill {
+  readonly tokens: number;
+  readonly seconds: number;
+  readonly ownOverlap: Overlap;
+  readonly recordedOverlap: Overlap;
+}
+
 export interface ModelFigures {
   readonly name: string;
   readonly weights: "bf16" | "q4_g128";
@@ -51,6 +61,8 @@ export interface ModelFigures {
   readonly loadSeconds: number;
   readonly bytes: { readonly weights: number; readonly kvCache: number; readonly compressedKeys: number; readonly activations: number; readonly used: number };
   readonly prefill: readonly Prefill[];
+  /** Sparse prefill whose attention reads the embedded model's selections, and how those of both models overlap. */
+  readonly recorded?: RecordedPrefill;
   readonly decode: readonly Decode[];
   readonly shares: readonly TimeShares[];
   readonly allocationsLeft: number;
@@ -66,6 +78,8 @@ interface Plan {
   readonly kvCache?: CacheDType;
   /** Prompts to read, dense and sparse. */
   readonly prefill: readonly number[];
+  /** A prompt that is read once more with the embedded model's selections. */
+  readonly recorded?: number;
   /** Lengths at which tokens are generated, dense and sparse; the longest prompt is read sparsely. */
   readonly decode: readonly number[];
   /** Lengths whose time is told op by op. */
@@ -74,13 +88,15 @@ interface Plan {
 
 const K = 1024;
 const plans: Readonly<Record<string, Plan>> = {
-  bf16: { name: "bf16", bits: 16, prefill: [128 * K, 32 * K], decode: [8 * K, 128 * K], shares: [32 * K, 128 * K] },
+  bf16: { name: "bf16", bits: 16, prefill: [128 * K, 32 * K], recorded: 128 * K, decode: [8 * K, 128 * K], shares: [32 * K, 128 * K] },
   w4: { name: "w4", bits: 4, prefill: [32 * K, 128 * K], decode: [8 * K, 32 * K, 128 * K, 256 * K, 512 * K], shares: [32 * K, 128 * K] },
   "w4-q8": { name: "w4-q8", bits: 4, kvCache: "q8", prefill: [32 * K], decode: [32 * K, 128 * K], shares: [] },
 };
 
 const SHAPE = "minicpm4-8b";
 const DECODED = 48;
+/** Layers of the embedded model whose selections are used. */
+const RECORDED_LAYERS = 6;
 /** Ids of a prompt stay below this, so that the embedded model's tokenizer knows them. */
 const IDS = 4096;
 
@@ -105,9 +121,10 @@ async function measure({ name, bits, kvCache, ...plan }: Plan): Promise<ModelFig
   const longest = Math.max(...lengths.prefill, ...lengths.decode);
   const contextLength = longest + DECODED + 8;
   const backend = await cudaBackend();
+  const tap = new TappedBackend(backend);
   const started = performance.now();
   const model = await loadModel(syntheticModel(shapeNamed(SHAPE), contextLength, { bits }), {
-    backend,
+    backend: tap.backend,
     contextLength,
     ...(kvCache === undefined ? {} : { kvCache }),
   });
@@ -118,12 +135,14 @@ async function measure({ name, bits, kvCache, ...plan }: Plan): Promise<ModelFig
   const ids = promptOf(longest);
   for (const attention of ["dense", "sparse"] as const) await run(model, ids.slice(0, 8 * K), { attention, maxTokens: 8 });
   const prefill = await prefillTimes(model, ids, lengths.prefill);
+  const { recorded: recordedTokens = Infinity } = plan;
+  const recorded = recordedTokens <= limit ? await recordedPrefill(model, backend, tap, ids.slice(0, recordedTokens)) : undefined;
   const decode = await decodeTimes(model, ids, lengths.decode);
   const shares = await timeShares(model, ids, lengths.shares);
   await model.close();
-  const allocationsLeft = backend.allocations() - 1; // the counters of kernels live as long as the backend
   await backend.close();
-  return { name, weights: bits === 16 ? "bf16" : "q4_g128", kvCache: kvCache ?? "bf16", contextLength, loadSeconds, bytes, prefill, decode, shares, allocationsLeft };
+  const allocationsLeft = backend.allocations();
+  return { name, weights: bits === 16 ? "bf16" : "q4_g128", kvCache: kvCache ?? "bf16", contextLength, loadSeconds, bytes, prefill, ...(recorded === undefined ? {} : { recorded }), decode, shares, allocationsLeft };
 }
 
 async function prefillTimes(model: Model, ids: readonly number[], lengths: readonly number[]): Promise<Prefill[]> {
@@ -136,6 +155,44 @@ async function prefillTimes(model: Model, ids: readonly number[], lengths: reado
     }
   }
   return times;
+}
+
+/** The same work but for the blocks that attention reads: a trained model's neighbours choose more alike. */
+async function recordedPrefill(model: Model, backend: CudaBackend, tap: TappedBackend, ids: readonly number[]): Promise<RecordedPrefill> {
+  const { sparse, kvHeads, layers } = model.config;
+  if (sparse === undefined) throw new Error("The model has no sparse config.");
+  const chunks = await embeddedSelections(backend, ids.length, sparse, RECORDED_LAYERS);
+  const groups = Array.from({ length: Math.floor(RECORDED_LAYERS / kvHeads) }, (_, group) => group * kvHeads);
+  const tensors = chunks.map((recorded) => groups.map((first) => asTensor(backend, recorded.slice(first, first + kvHeads))));
+  const own: Promise<Selection>[] = [];
+  let calls = 0;
+  tap.replacement = () => {
+    // The last layer attends in the last chunk only.
+    const chunk = Math.min(Math.floor(calls / (layers - 1)), tensors.length - 1);
+    const layer = calls - chunk * (layers - 1);
+    calls++;
+    return tensors[chunk]?.[layer % groups.length];
+  };
+  const { prefillSeconds: seconds } = await run(model, ids, { attention: "sparse", maxTokens: 1 });
+  tap.replacement = undefined;
+  let seen = 0;
+  tap.onSelect = (indices, rows) => {
+    // Of the chunk in the middle, every eighth layer.
+    const [chunk, layer] = [Math.floor(seen / (layers - 1)), seen % (layers - 1)];
+    seen++;
+    if (chunk === Math.floor(chunks.length / 2) && layer % 8 === 0) own.push(readSelection(backend, indices, rows));
+  };
+  await run(model, ids, { attention: "sparse", maxTokens: 1 });
+  tap.onSelect = undefined;
+  for (const tensor of tensors.flat()) tensor.release();
+  const result = {
+    tokens: ids.length,
+    seconds,
+    ownOverlap: overlap(await Promise.all(own)),
+    recordedOverlap: overlap(chunks[Math.floor(chunks.length / 2)] ?? []),
+  };
+  console.log(JSON.stringify({ recorded: result }));
+  return result;
 }
 
 async function decodeTimes(model: Model, ids: readonly number[], lengths: readonly number[]): Promise<Decode[]> {
