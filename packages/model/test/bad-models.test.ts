@@ -144,7 +144,8 @@ describe("memory is known before loading", () => {
       const before = backend.memory().used;
       const loaded = await loadModel(hfFiles(model), { backend, contextLength: 512 });
       const used = backend.memory().used - before;
-      expect(loaded.cacheBytes).toBe(foretold.kvCache);
+      expect(loaded.cacheBytes).toBe(foretold.kvCache + foretold.compressedKeys);
+      expect(foretold.compressedKeys > 0).toBe(sparse_config !== undefined);
       // Besides: RoPE frequencies and the state of a batch.
       expect(used - foretold.total).toBeGreaterThanOrEqual(0);
       expect(used - foretold.total).toBeLessThan(8192);
@@ -163,8 +164,9 @@ describe("memory is known before loading", () => {
       storedAs: { bf16: 10_227_968 },
       sparse: { topk: 16, windowSize: 512, denseLen: 4096 },
     });
-    const { kvCache } = description.memoryAt(8192);
+    const { kvCache, compressedKeys } = description.memoryAt(8192);
     // Keys and values of 64 numbers in 16 bits over 8 layers, and 5/64 fine and coarse keys per key.
-    expect(kvCache).toBe(8 * 64 * 2 * 8192 * (2 + 5 / 64));
+    expect(kvCache).toBe(8 * 64 * 2 * 8192 * 2);
+    expect(compressedKeys).toBe((8 * 64 * 2 * 8192 * 5) / 64);
   });
 });
