@@ -135,8 +135,8 @@ async function measure({ name, bits, kvCache, ...plan }: Plan): Promise<ModelFig
   const ids = promptOf(longest);
   for (const attention of ["dense", "sparse"] as const) await run(model, ids.slice(0, 8 * K), { attention, maxTokens: 8 });
   const prefill = await prefillTimes(model, ids, lengths.prefill);
-  const { recorded: recordedTokens = Infinity } = plan;
-  const recorded = recordedTokens <= limit ? await recordedPrefill(model, backend, tap, ids.slice(0, recordedTokens)) : undefined;
+  const { recorded: recordedTokens } = plan;
+  const recorded = recordedTokens !== undefined && recordedTokens <= limit ? await recordedPrefill(model, backend, tap, ids.slice(0, recordedTokens)) : undefined;
   const decode = await decodeTimes(model, ids, lengths.decode);
   const shares = await timeShares(model, ids, lengths.shares);
   await model.close();
