@@ -3,6 +3,9 @@ import type { Figures, ResultRecord } from "../../results/record.ts";
 import { finished, numberIn, textOf, tokens } from "../latest.ts";
 import type { Table } from "../section.ts";
 
+/** From this much more dense attention in the best choice on, a loss is blamed on what was chosen, else on the number of blocks. */
+const blamesChoice = 0.15;
+
 /** Queries that write the answers to one task under full attention. */
 export interface AnswerRecall {
   readonly task: string;
@@ -32,9 +35,10 @@ export function recallSentence(records: readonly ResultRecord[], task: string, l
   const found = answerRecalls(records).find((one) => one.task === task && one.length === length);
   if (found === undefined) return "";
   const { approx, forced, worst } = found;
+  const why = worst.best - worst.approx > blamesChoice ? "what it looks for lies in blocks that selection left out" : "its attention is spread over more blocks than a query may read, however they are chosen";
   return (
     ` Where its answers are written, the selected blocks hold ${percent(approx)} of dense attention (forced blocks alone ${percent(forced)}), but only ` +
-    `${percent(worst.approx)} of that of head ${worst.head} in layer ${worst.layer}, where the best choice of as many blocks would hold ${percent(worst.best)}: what it looks for lies in a block that was left out.`
+    `${percent(worst.approx)} of that of head ${worst.head} in layer ${worst.layer}, where the best choice of as many blocks would hold ${percent(worst.best)}: ${why}.`
   );
 }
 

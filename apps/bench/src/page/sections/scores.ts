@@ -223,7 +223,8 @@ function signed(value: number): string {
 }
 
 function keptHeadline(averages: readonly Average[]): Headline[] {
-  const longest = Math.max(...averages.filter(({ method }) => method === "infllm-v2").map(({ length }) => length));
+  const lengthsOf = (wanted: string): number[] => averages.filter(({ method }) => method === wanted).map(({ length }) => length);
+  const longest = Math.max(...lengthsOf("infllm-v2").filter((length) => lengthsOf(baseline).includes(length)));
   const at = (method: string): number | undefined => averages.find((average) => average.method === method && average.length === longest)?.score;
   const [sparse, full] = [at("infllm-v2"), at(baseline)];
   if (sparse === undefined || full === undefined || full === 0) return [];
