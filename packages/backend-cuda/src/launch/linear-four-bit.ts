@@ -3,6 +3,7 @@ import type { Product } from "../cublaslt.ts";
 import type { CudaWeight } from "../cuda-weight.ts";
 import type { Machine } from "../machine.ts";
 import { TENSOR_MAP_ALIGNMENT } from "../tensor-map.ts";
+import { packProduct } from "./linear-hopper.ts";
 import type { ProductShape } from "./linear-hopper.ts";
 import { matrixMap } from "./tensor-maps.ts";
 
@@ -35,21 +36,12 @@ export function fourBitMultiplies(machine: Machine, { type, x }: Pick<Product, "
 
 /** Enqueues the product; its bias is f32. `overlap`: the weight was not written by the launch before this one. */
 export function multiplyFourBit(machine: Machine, product: Omit<Product, "weight">, weight: CudaWeight, overlap: boolean): void {
-  const { rows, columns, outs, type, x, out, bias } = product;
+  const { rows, columns, type, x } = product;
   const { width, cluster, blocks } = planFourBit(product, machine.device.multiprocessors);
   const size = { grid: [blocks], block: [width === 256 ? 384 : 288], shared: sharedBytes(width), cluster, overlap } as const;
   machine.launch(`linear_four_bit_${type}_${width}`, size, (args) =>
     args
-      .struct((op) =>
-        op
-          .pointer(bias?.address ?? 0)
-          .pointer(out.address)
-          .i64(out.rowStride)
-          .i32(rows)
-          .i32(columns)
-          .i32(outs)
-          .i32(product.outType === "f32" ? 1 : 0),
-      )
+      .struct((op) => packProduct(op, product))
       .pointer(weight.address)
       .bytes(matrixMap(machine, type, x, [rows, columns], width), TENSOR_MAP_ALIGNMENT),
   );

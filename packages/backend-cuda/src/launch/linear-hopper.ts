@@ -1,5 +1,6 @@
 /** Products of many rows on Hopper without a library: kernels/linear-tiles.cu and linear-split.cu. */
 import type { Product } from "../cublaslt.ts";
+import type { KernelArgs } from "../kernel-args.ts";
 import type { Machine } from "../machine.ts";
 import { TENSOR_MAP_ALIGNMENT } from "../tensor-map.ts";
 import { matrixMap } from "./tensor-maps.ts";
@@ -47,25 +48,28 @@ export function hopperMultiplies(machine: Machine, { type, x }: Product): boolea
 
 /** Enqueues the product; its bias is f32. `overlap`: the weight was not written by the launch before this one. */
 export function multiplyOnHopper(machine: Machine, product: Product, overlap: boolean): void {
-  const { rows, columns, outs, type, x, weight, out, bias } = product;
+  const { rows, columns, outs, type, x, weight } = product;
   const plan = planProduct(product, machine.device.multiprocessors);
   const tiles = plan.kernel === "tiles";
   const size = { grid: [plan.blocks], block: [THREADS[plan.kernel]], shared: sharedBytes(plan), cluster: plan.cluster, overlap } as const;
   machine.launch(`linear_${plan.kernel}_${type}_${plan.width}`, size, (args) =>
     args
-      .struct((op) =>
-        op
-          .pointer(bias?.address ?? 0)
-          .pointer(out.address)
-          .i64(out.rowStride)
-          .i32(rows)
-          .i32(columns)
-          .i32(outs)
-          .i32(product.outType === "f32" ? 1 : 0),
-      )
+      .struct((op) => packProduct(op, product))
       .bytes(matrixMap(machine, type, x, [rows, columns], tiles ? FIRST_ROWS : plan.width), TENSOR_MAP_ALIGNMENT)
       .bytes(matrixMap(machine, type, weight, [outs, columns], tiles ? plan.width / 2 : FIRST_ROWS), TENSOR_MAP_ALIGNMENT),
   );
+}
+
+/** `struct LinearHopper` of kernels/linear-hopper.cuh. */
+export function packProduct(op: KernelArgs, { rows, columns, outs, outType, out, bias }: Omit<Product, "weight">): KernelArgs {
+  return op
+    .pointer(bias?.address ?? 0)
+    .pointer(out.address)
+    .i64(out.rowStride)
+    .i32(rows)
+    .i32(columns)
+    .i32(outs)
+    .i32(outType === "f32" ? 1 : 0);
 }
 
 /** The kernel, tile and cluster that a plain reckoning of clocks finds fastest; of equals the first. */

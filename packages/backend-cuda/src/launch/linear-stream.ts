@@ -9,6 +9,7 @@ interface Variant {
   readonly mostRows: number;
   /** Only for matrices with so many outputs for each multiprocessor; any when absent. */
   readonly leastOutputs?: number;
+  /** Only for matrices of so many columns, or of so few outputs that every multiprocessor has one block at most. */
   readonly leastColumns?: number;
   /** Tiles of 16 outputs that a warp takes at a time. */
   readonly tiles: number;
@@ -56,8 +57,10 @@ export function streamingKernel(
   const fourBit = weight.dtype === "q4_g128";
   const { multiprocessors, sharedBytes } = machine.device;
   const variant = (fourBit ? FOUR_BIT : PLAIN)[product].find(
-    ({ mostRows, leastOutputs = 0, leastColumns = 0 }) =>
-      x.rows <= mostRows && weight.rows >= leastOutputs * multiprocessors && weight.columns >= leastColumns,
+    ({ mostRows, tiles, leastOutputs = 0, leastColumns = 0 }) =>
+      x.rows <= mostRows &&
+      weight.rows >= leastOutputs * multiprocessors &&
+      (weight.columns >= leastColumns || weight.rows <= tiles * TILE_OUTPUTS * multiprocessors),
   );
   if (variant === undefined) return undefined;
   const kernel = `${product}_${weight.dtype}_${x.dtype}_${variant.name}`;
