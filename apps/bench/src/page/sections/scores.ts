@@ -46,7 +46,7 @@ export function rulerPart(records: readonly ResultRecord[]): ReportPart | undefi
       ],
       tables: [table, ...(samples.length < 2 ? [] : [sampleTable(scores, methods, lengths)]), ...taskTables(scores, methods, lengths)],
     },
-    headlines: keptHeadline(averages),
+    headlines: keptHeadline(averages, scores),
   };
 }
 
@@ -222,13 +222,14 @@ function signed(value: number): string {
   return Math.abs(value) < 0.05 ? "even" : `${value > 0 ? "+" : "−"}${Math.abs(value).toFixed(1)}`;
 }
 
-function keptHeadline(averages: readonly Average[]): Headline[] {
+function keptHeadline(averages: readonly Average[], scores: readonly Score[]): Headline[] {
   const lengthsOf = (wanted: string): number[] => averages.filter(({ method }) => method === wanted).map(({ length }) => length);
   const longest = Math.max(...lengthsOf("infllm-v2").filter((length) => lengthsOf(baseline).includes(length)));
   const at = (method: string): number | undefined => averages.find((average) => average.method === method && average.length === longest)?.score;
   const [sparse, full] = [at("infllm-v2"), at(baseline)];
   if (sparse === undefined || full === undefined || full === 0) return [];
-  return [{ value: `${((100 * sparse) / full).toFixed(0)} %`, what: "of full attention's RULER score kept", detail: `${shown(sparse)} of ${shown(full)} at ${tokens(longest)} tokens` }];
+  const counts = range([...new Set(scores.filter(({ method, length }) => length === longest && [baseline, "infllm-v2"].includes(method)).map(({ samples }) => samples))].sort((a, b) => a - b));
+  return [{ value: `${((100 * sparse) / full).toFixed(0)} %`, what: "of full attention's RULER score kept", detail: `${shown(sparse)} of ${shown(full)} at ${tokens(longest)} tokens, ${counts} ${counts === "1" ? "sample" : "samples"} of each task` }];
 }
 
 function shown(value: number | undefined): string {
