@@ -32,7 +32,14 @@ describe("the record of a GPU", () => {
     expect([backend, device]).toEqual(["cuda", "NVIDIA X"]);
     expect(checks).toEqual(["4 of 4 conformance cases in f16", "3 of 4 conformance cases in bf16", "43 of 44 greedy tokens of the embedded model"]);
     expect(layer).toEqual([{ phase: "prefill", length: 65_536, select: 0.002, sparse: 0.008, dense: 0.04 }, { phase: "decode", length: 65_536, sparse: 0.001, dense: 0.003 }]);
-    expect(aims).toEqual([{ what: "speed", measured: "1.1 x", must: "≥ 1 x", aim: "≥ 2 x", met: "must, not the aim" }]);
+    expect(aims).toMatchObject([{ device: "NVIDIA X", aims: [{ what: "speed", measured: "1.1 x", must: "≥ 1 x", aim: "≥ 2 x", met: "must, not the aim" }] }]);
+  });
+
+  it("names the card of each part, and leaves out what a part did not measure", () => {
+    const row = { what: "speed", unit: "ms", better: "less", must: 3, aim: 2, mustMet: false, aimMet: false };
+    const { aims } = read({ ...cuda, e2e: { run: { device: "NVIDIA Y" }, table: [{ ...row, measured: 4 }, row] } });
+    expect(aims.map(({ device, aims: { length } }) => [device, length])).toEqual([["NVIDIA X", 1], ["NVIDIA Y", 1]]);
+    expect(aims[1]?.aims[0]).toEqual({ what: "speed", measured: "4 ms", must: "≤ 3 ms", aim: "≤ 2 ms", met: "no" });
   });
 
   it("of webgpu, by GPU time where there is one", () => {

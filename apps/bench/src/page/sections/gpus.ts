@@ -14,7 +14,7 @@ export function gpuPart(records: readonly GpuRecord[]): ReportPart | undefined {
       id: "gpus",
       title: "GPU backends",
       text: [
-        "The records that the cuda and webgpu backends keep of their last run on a GPU: kernels alone, one attention layer of 32 query heads, 2 KV heads and head_dim 128, 96 blocks visible. They are another machine's than the figures above.",
+        "The records that the cuda and webgpu backends keep of their last run on a GPU: kernels alone, one attention layer of 32 query heads, 2 KV heads and head_dim 128, 96 blocks visible. They are other machines' than the figures above; each table names its card.",
         ...records.map(inWords),
       ],
       charts: timed.length === 0 ? [] : [speedups(timed)],
@@ -47,13 +47,14 @@ function layerTable(records: readonly GpuRecord[]): Table {
   return { title: "One attention layer", head: ["backend", "phase", "tokens", "dense", "selection", "sparse, selection included", "speed-up"], rows };
 }
 
-function aimTable(record: GpuRecord): Table[] {
-  if (record.aims.length === 0) return [];
-  return [{
-    title: `${nameOf(record)}: what it must and should reach, timed beside cuDNN and cuBLASLt`,
-    head: ["", "measured", "must", "aim", "met"],
-    rows: record.aims.map(({ what, measured, must, aim, met }) => [what, measured, must, aim, met]),
-  }];
+function aimTable({ backend, aims: parts }: GpuRecord): Table[] {
+  return parts
+    .filter(({ aims }) => aims.length > 0)
+    .map(({ title, device, aims }) => ({
+      title: `${backend}, ${device}: what must and should be reached by ${title}`,
+      head: ["", "measured", "must", "aim", "met"],
+      rows: aims.map(({ what, measured, must, aim, met }) => [what, measured, must, aim, met]),
+    }));
 }
 
 function productTable(record: GpuRecord): Table[] {
