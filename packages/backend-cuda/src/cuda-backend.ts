@@ -20,6 +20,7 @@ import { compressKeys } from "./launch/compress-keys.ts";
 import { embed } from "./launch/embed.ts";
 import { gatedLinear } from "./launch/gated-linear.ts";
 import { linear } from "./launch/linear.ts";
+import { addLinear, normGatedLinear, normLinear, suitsFused } from "./launch/linear-whole.ts";
 import { readCache } from "./launch/read-cache.ts";
 import { rmsNorm } from "./launch/rms-norm.ts";
 import { rotate } from "./launch/rotate.ts";
@@ -116,6 +117,12 @@ function bindOps(machine: Machine): CudaBackend {
     rmsNorm: bind(rmsNorm),
     linear: bind(linear),
     gatedLinear: bind(gatedLinear),
+    fused: {
+      suits: (weight, rows) => suitsFused(machine, weight, rows),
+      normLinear: bind(normLinear),
+      normGatedLinear: bind(normGatedLinear),
+      addLinear: bind(addLinear),
+    },
     rotate: bind(rotate),
     swiglu: bind(swiglu),
     sample: bind(sample),

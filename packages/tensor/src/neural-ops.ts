@@ -47,6 +47,39 @@ export interface GatedLinearArgs {
   readonly out: DeviceTensor;
 }
 
+/** The RMS norm of a product's input. */
+export interface NormBefore {
+  /** f32 `[x.columns]` */
+  readonly weight: DeviceTensor;
+  readonly epsilon: number;
+}
+
+export interface NormLinearArgs extends LinearArgs {
+  readonly norm: NormBefore;
+}
+
+export interface NormGatedLinearArgs extends Omit<GatedLinearArgs, "gateUp"> {
+  readonly norm: NormBefore;
+}
+
+export interface AddLinearArgs extends LinearArgs {
+  /** `[rows, weight.rows]` in the activation type, updated in place: `out += scale · (x · weightᵀ + bias)` */
+  readonly out: DeviceTensor;
+  readonly scale: number;
+}
+
+/** Products together with what a decoder's layer does before and after, for rows so few that every launch counts. */
+export interface FusedProducts {
+  /** Do the ops below take this weight with so many rows, and gain over their parts? */
+  suits(weight: WeightMatrix, rows: number): boolean;
+  /** `linear` of the normed rows, which are not rounded in between. */
+  normLinear(args: NormLinearArgs): void;
+  /** `gatedLinear` likewise; the gate and the other projection are rounded to the activation type. */
+  normGatedLinear(args: NormGatedLinearArgs): void;
+  /** The product is rounded to the activation type before it is added, and then the sum. */
+  addLinear(args: AddLinearArgs): void;
+}
+
 export interface RotateArgs {
   /** `[rows, heads * headDim]`, rotated in place (rotate-half: element i pairs with i + rotaryDim/2). */
   readonly x: DeviceTensor;
@@ -94,6 +127,7 @@ export interface NeuralOps {
   linear(args: LinearArgs): void;
   /** `linear` and `swiglu` at once; only where a backend gains by that. */
   readonly gatedLinear?: ((args: GatedLinearArgs) => void) | undefined;
+  readonly fused?: FusedProducts | undefined;
   rotate(args: RotateArgs): void;
   swiglu(args: SwigluArgs): void;
   sample(args: SampleArgs): void;

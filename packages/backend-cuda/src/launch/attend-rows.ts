@@ -4,7 +4,7 @@ import type { Machine } from "../machine.ts";
 import { cachedRowsVariant, rowsVariant } from "../paths.ts";
 import type { AttendJob } from "./attend-job.ts";
 import { CLUSTER, fitsClusters } from "./clusters.ts";
-import { gathered, packedBytes, scattered } from "./queries.ts";
+import { gathered, packedBytes, queriesAreOld, scattered } from "./queries.ts";
 
 /** Warps of a block of threads; each takes 64 * headDim bytes of shared memory. */
 const WARPS = 4;
@@ -35,8 +35,7 @@ export function attendByRows(machine: Machine, job: AttendJob): void {
     "attention", partials * 8, partials * headDim * 4, packedBytes(tensor), packedBytes(out),
   );
   const q = gathered(machine, tensor, packedQ);
-  // The kernels read their queries before they wait: these are there only if the launch before has waited for them.
-  const overlap = machine.lastKernel === `decode_score_${variant}`;
+  const overlap = queriesAreOld(machine);
   scattered(machine, out, packedOut, (to) => {
     const pack = (args: KernelArgs): KernelArgs => packDecode(args, job, { splits, q, weights, partial, to });
     if (clustered) {

@@ -7,8 +7,11 @@ import type { CudaWeight } from "../cuda-weight.ts";
 import type { LaunchSize, Machine } from "../machine.ts";
 import { plainPitch } from "../weight-layout.ts";
 import { fourBitMultiplies, multiplyFourBit } from "./linear-four-bit.ts";
+import { launchLinear, weightIsOld } from "./launch-linear.ts";
+import type { Operands } from "./launch-linear.ts";
 import { hopperMultiplies, multiplyOnHopper } from "./linear-hopper.ts";
 import { streamingKernel } from "./linear-stream.ts";
+import { launchWhole, wholeKernel } from "./linear-whole.ts";
 import { wideAccess } from "./wide-access.ts";
 
 /** Most rows of the kernels that read every weight once. */
@@ -28,13 +31,6 @@ const STAGED_BYTES = 3 * 64 * 2;
 const WIDE_ROWS = { same: 9, converted: 33, fourBit: 17 } as const;
 /** Most scratch memory for a weight in the activations' type; larger ones are converted tile by tile. */
 const MOST_CONVERTED = 512 * 1024 * 1024;
-
-export interface Operands {
-  readonly x: CudaTensor;
-  readonly weight: CudaWeight;
-  readonly bias: CudaTensor | undefined;
-  readonly out: CudaTensor;
-}
 
 /** out = x · weightᵀ + bias */
 export function linear(machine: Machine, { x, weight, bias, out }: LinearArgs): void {
@@ -120,34 +116,11 @@ function roundBias(machine: Machine, bias: CudaTensor, to: number): void {
   );
 }
 
-/** Kernels that overlap read weights before they wait for the launch before: that must not be their own writing. */
-function weightIsOld(machine: Machine): boolean {
-  return !machine.lastKernel.startsWith("pack_weight") && !machine.lastKernel.startsWith("embed_");
-}
-
 function multiplyByKernel(machine: Machine, operands: Operands): void {
   const { x, weight } = operands;
-  launchLinear(machine, streamingKernel(machine, "linear_stream", x, weight) ?? kernelFor(machine, x, weight), operands);
-}
-
-/** A kernel that takes a `Linear` of kernels/linear-few.cuh. */
-export function launchLinear(machine: Machine, { kernel, ...size }: LaunchSize & { readonly kernel: string }, { x, weight, bias, out }: Operands): void {
-  machine.launch(kernel, { ...size, overlap: weightIsOld(machine) }, (args) =>
-    args.struct((op) =>
-      op
-        .pointer(x.address)
-        .i64(x.rowStride)
-        .pointer(weight.address)
-        .pointer(bias?.address ?? 0)
-        .pointer(out.address)
-        .i64(out.rowStride)
-        .i32(x.rows)
-        .i32(weight.columns)
-        .i32(weight.rows)
-        .i32(out.dtype === "f32" ? 1 : 0)
-        .i32(wideAccess(x.columns, x)),
-    ),
-  );
+  const whole = wholeKernel(machine, "linear_whole", x.rows, weight);
+  if (whole !== undefined) launchWhole(machine, whole, operands);
+  else launchLinear(machine, streamingKernel(machine, "linear_stream", x, weight) ?? kernelFor(machine, x, weight), operands);
 }
 
 function kernelFor(machine: Machine, x: CudaTensor, weight: CudaWeight): LaunchSize & { readonly kernel: string } {

@@ -54,3 +54,11 @@ export function scattered(machine: Machine, tensor: CudaTensor, scratch: number,
   machine.stream.copyRows({ address: tensor.address, pitch: tensor.rowStride * ELEMENT_BYTES }, { address: scratch, pitch: width }, width, tensor.rows);
   machine.interrupted();
 }
+
+/** Kernels that wait for what wrote the queries before they let the next one start. */
+const AFTER_QUERIES = ["compress_keys", "append_compress", "decode_score"] as const;
+
+/** May a kernel read queries before it waits for the launch before? */
+export function queriesAreOld(machine: Machine): boolean {
+  return AFTER_QUERIES.some((name) => machine.lastKernel.startsWith(name));
+}

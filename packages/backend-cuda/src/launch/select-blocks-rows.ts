@@ -1,7 +1,7 @@
 /** Selection of a few rows, spread over the whole chip: kernels/decode-select.cu, two launches that overlap. */
 import type { Machine } from "../machine.ts";
 import { rowsVariant } from "../paths.ts";
-import { gathered, packedBytes } from "./queries.ts";
+import { gathered, packedBytes, queriesAreOld } from "./queries.ts";
 import { normalKeys, packCommon } from "./select-job.ts";
 import type { SelectJob } from "./select-job.ts";
 
@@ -52,7 +52,6 @@ export function selectByRows(machine: Machine, job: SelectJob): void {
           .pointer(job.pooled),
       ),
     );
-  // The kernel reads queries before it waits: these are older than the launch before where that is compression.
-  launch(`decode_lse_${variant}`, lseSplits, machine.lastKernel.startsWith("compress_keys"));
+  launch(`decode_lse_${variant}`, lseSplits, queriesAreOld(machine));
   launch(`decode_score_${variant}`, spread(fine.stride, WAVES.score), true);
 }

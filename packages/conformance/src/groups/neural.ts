@@ -6,6 +6,7 @@ import type { Device } from "../device.ts";
 import { addScaled, linear, rmsNorm, rotate, swiglu } from "../maths.ts";
 import { testColumns, testWeight } from "../test-weights.ts";
 import { allRoundedTo, expectAccurate, float64, roundTo } from "../tolerance.ts";
+import { fusedProductCases } from "./fused-products.ts";
 
 const edges = [1, 7, 8, 9, 63, 64, 65] as const;
 
@@ -16,6 +17,7 @@ export function neuralCases(checks: Checks): void {
   rotateCases(checks);
   swigluCases(checks);
   if (checks.backend.neural?.gatedLinear !== undefined) gatedLinearCases(checks);
+  fusedProductCases(checks);
 }
 
 function embedCases(checks: Checks): void {

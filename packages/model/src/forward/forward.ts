@@ -2,7 +2,7 @@ import { attendLayer } from "@infllm/attention";
 import type { KvCache } from "@infllm/attention";
 import { appendRows } from "@infllm/block-selection";
 import type { SequenceBatch } from "@infllm/block-selection";
-import type { DeviceTensor } from "@infllm/tensor";
+import type { DeviceTensor, FusedProducts, LinearArgs } from "@infllm/tensor";
 import type { ModelConfig } from "../config/model-config.ts";
 import type { LayerWeights, LinearPart, ModelWeights } from "../weights/load-weights.ts";
 import type { Activations } from "./activations.ts";
@@ -55,25 +55,42 @@ export function forwardLayers(network: Network, pass: Pass, complete: boolean): 
     scale: config.embeddingScale,
     out: x,
   });
+  const fused = fusedProducts(network, rows);
   for (const [index, layer] of weights.layers.entries()) {
     const last = index === weights.layers.length - 1;
-    projectQkv(network, layer, pass, index > 0);
+    projectQkv(network, layer, pass, index > 0, fused);
     // Nothing reads what the last layer makes of rows without logits; only its keys and values are needed.
     if (last && !complete && !network.everyQuery) {
       cacheOnly(network, index, pass);
       return;
     }
-    attend(network, layer, index, pass);
-    feedForward(network, layer, rows);
+    attend(network, layer, index, pass, fused);
+    feedForward(network, layer, rows, last, fused);
   }
 }
 
-/** Norm, q k v, RoPE; adds the delta of the layer before, unless this is the first. */
-function projectQkv(network: Network, layer: LayerWeights, pass: Pass, addDelta: boolean): void {
+/**
+ * The products that take norms and additions along, if they suit every layer. The stream is then up to date after each block;
+ * otherwise a block leaves its delta to be added by the next norm. The last layer always does, since rows may be left out then.
+ */
+function fusedProducts({ backend, weights }: Network, rows: number): FusedProducts | undefined {
+  const { fused } = backend.neural;
+  const suit = (parts: readonly LinearPart[]): boolean => parts.every(({ weight }) => fused?.suits(weight, rows));
+  const all = weights.layers.every(({ qkv, output, gateUp, down }) => suit(qkv) && suit(output) && suit(down) && suit(gateUp) && wholeGate(gateUp) !== undefined);
+  return all ? fused : undefined;
+}
+
+/** Norm, q k v, RoPE; adds the delta of the layer before, unless this is the first or the stream has it. */
+function projectQkv(network: Network, layer: LayerWeights, pass: Pass, addDelta: boolean, fused: FusedProducts | undefined): void {
   const { backend, config, activations, frequencies, amplitude } = network;
   const { rows } = pass.batch;
-  addAndNorm(network, layer.attentionNorm, [0, rows], addDelta, activations.normed);
-  linear(network, layer.qkv, activations.normed, activations.qkv, rows);
+  if (fused === undefined) {
+    addAndNorm(network, layer.attentionNorm, [0, rows], addDelta, activations.normed);
+    linear(network, layer.qkv, activations.normed, activations.qkv, rows);
+  } else {
+    const norm = { weight: layer.attentionNorm, epsilon: config.normEpsilon };
+    eachPart(layer.qkv, activations.x, activations.qkv, rows, (part) => fused.normLinear({ ...part, norm }));
+  }
   const { q, k } = heads(network, rows);
   const shared = { headDim: config.headDim, positions: pass.positions, frequencies, amplitude };
   if (layer.headNorm === undefined) {
@@ -86,7 +103,7 @@ function projectQkv(network: Network, layer: LayerWeights, pass: Pass, addDelta:
   backend.neural.rotate({ x: k, heads: config.kvHeads, ...shared, ...norm(layer.headNorm.k) });
 }
 
-function attend(network: Network, layer: LayerWeights, index: number, pass: Pass): void {
+function attend(network: Network, layer: LayerWeights, index: number, pass: Pass, fused: FusedProducts | undefined): void {
   const { backend, config, activations } = network;
   const { rows } = pass.batch;
   attendLayer(backend, {
@@ -98,7 +115,14 @@ function attend(network: Network, layer: LayerWeights, index: number, pass: Pass
     blockIndices: activations.blockIndices[index],
     out: activations.attended.view({ rows: [0, rows] }),
   });
-  linear(network, layer.output, activations.attended, activations.delta, rows);
+  leaveBlock(network, layer.output, activations.attended, rows, fused);
+}
+
+/** The product that ends a block: into the stream when `fused`, else left as its delta. */
+function leaveBlock(network: Network, parts: readonly LinearPart[], from: DeviceTensor, rows: number, fused: FusedProducts | undefined): void {
+  const { activations, config } = network;
+  if (fused === undefined) linear(network, parts, from, activations.delta, rows);
+  else eachPart(parts, from, activations.x, rows, (part) => fused.addLinear({ ...part, scale: config.residualScale }));
 }
 
 function cacheOnly(network: Network, index: number, pass: Pass): void {
@@ -108,25 +132,37 @@ function cacheOnly(network: Network, index: number, pass: Pass): void {
   appendRows(selection, { k, v, cache, batch: pass.batch });
 }
 
-function feedForward(network: Network, layer: LayerWeights, rows: number): void {
-  const { activations } = network;
-  addAndNorm(network, layer.mlpNorm, [0, rows], true, activations.normed);
-  gate(network, layer.gateUp, rows);
-  linear(network, layer.down, activations.gated, activations.delta, rows);
+function feedForward(network: Network, layer: LayerWeights, rows: number, last: boolean, fused: FusedProducts | undefined): void {
+  const { activations, config } = network;
+  const gate = wholeGate(layer.gateUp);
+  if (fused !== undefined && gate !== undefined) {
+    const all = { rows: [0, rows] } as const;
+    const norm = { weight: layer.mlpNorm, epsilon: config.normEpsilon };
+    fused.normGatedLinear({ x: activations.x.view(all), norm, weight: gate.weight, out: activations.gated.view(all) });
+  } else {
+    addAndNorm(network, layer.mlpNorm, [0, rows], true, activations.normed);
+    project(network, layer.gateUp, rows);
+  }
+  leaveBlock(network, layer.down, activations.gated, rows, last ? undefined : fused);
 }
 
 /** Both projections and swiglu; at once where the backend can and they are one matrix without biases. */
-function gate(network: Network, parts: readonly LinearPart[], rows: number): void {
+function project(network: Network, parts: readonly LinearPart[], rows: number): void {
   const { backend, activations } = network;
   const all = { rows: [0, rows] } as const;
   const [gateUp, out] = [activations.gateUp.view(all), activations.gated.view(all)];
-  const [both, ...others] = parts;
-  if (backend.neural.gatedLinear !== undefined && both !== undefined && both.bias === undefined && others.length === 0) {
-    backend.neural.gatedLinear({ x: activations.normed.view(all), weight: both.weight, gateUp, out });
+  const gate = wholeGate(parts);
+  if (backend.neural.gatedLinear !== undefined && gate !== undefined) {
+    backend.neural.gatedLinear({ x: activations.normed.view(all), weight: gate.weight, gateUp, out });
     return;
   }
   linear(network, parts, activations.normed, activations.gateUp, rows);
   backend.neural.swiglu({ gateUp, out });
+}
+
+/** The gate and the other projection, when they are one matrix without biases. */
+function wholeGate([both, ...others]: readonly LinearPart[]): LinearPart | undefined {
+  return both !== undefined && both.bias === undefined && others.length === 0 ? both : undefined;
 }
 
 /** Final norm and output matrix of rows that no call before it had, to the first rows of `logits`. */
@@ -160,8 +196,12 @@ function addAndNorm(
 }
 
 function linear(network: Network, parts: readonly LinearPart[], x: DeviceTensor, out: DeviceTensor, rows: number): void {
+  eachPart(parts, x, out, rows, (part) => network.backend.neural.linear(part));
+}
+
+function eachPart(parts: readonly LinearPart[], x: DeviceTensor, out: DeviceTensor, rows: number, multiply: (args: LinearArgs) => void): void {
   for (const { weight, bias, from, to } of parts) {
-    network.backend.neural.linear({
+    multiply({
       x: x.view({ rows: [0, rows] }),
       weight,
       out: out.view({ rows: [0, rows], columns: [from, to] }),

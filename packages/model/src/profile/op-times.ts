@@ -11,6 +11,9 @@ const kinds: Readonly<Record<string, OpKind>> = {
   selectBlocks: "selection",
   linear: "products",
   gatedLinear: "products",
+  normLinear: "products",
+  normGatedLinear: "products",
+  addLinear: "products",
 };
 
 /** All calls of one op. */

@@ -26,7 +26,9 @@ export function observeLinear<B extends ObservableBackend>(backend: B, observe: 
     capabilities: { ...backend.capabilities, runsLater: false },
     neural: {
       ...backend.neural,
-      gatedLinear: undefined, // what it multiplies then comes by `linear`
+      // What these multiply then comes by `linear`.
+      gatedLinear: undefined,
+      fused: undefined,
       linear(args) {
         observe(args);
         backend.neural.linear(args);
