@@ -12,13 +12,17 @@ __device__ void append_compress(const T* k, const T* v, int64_t k_stride, int64_
   const int first = batch.query_starts[sequence], rows = batch.query_starts[sequence + 1] - first;
   const int from = batch.query_positions[sequence], to = from + rows;
   const int* pages = batch.page_table + static_cast<int64_t>(sequence) * batch.max_pages;
+  auto page_of = [&](int i) -> int64_t {
+    const int block = (from + i / width) / block_size;
+    return i < rows * width && block < batch.max_pages ? pages[block] : -1;
+  };
+  int64_t page = page_of(threadIdx.x);
   wait_for_previous();  // a batch comes from the host
   allow_next();
-  for (int i = threadIdx.x; i < rows * width; i += blockDim.x) {
-    const int row = i / width, at = i % width, position = from + row, block = position / block_size;
-    const int64_t page = block < batch.max_pages ? pages[block] : -1;
+  for (int i = threadIdx.x; i < rows * width; i += blockDim.x, page = page_of(i)) {
     if (page < 0) continue;
-    const int64_t slot = (page * heads + head) * block_size + position % block_size;
+    const int row = i / width, at = i % width;
+    const int64_t slot = (page * heads + head) * block_size + (from + row) % block_size;
     const int64_t source = head * width + at;
     reinterpret_cast<uint4*>(keys)[slot * width + at] = reinterpret_cast<const uint4*>(k + (first + row) * k_stride)[source];
     reinterpret_cast<uint4*>(values)[slot * width + at] = reinterpret_cast<const uint4*>(v + (first + row) * v_stride)[source];

@@ -62,6 +62,29 @@ describe("products without a library", () => {
     expect(namesOf(await launchesOf({ rows: 8, outs: 4096 }))).toEqual(["linear_stream_bf16_bf16_8"]);
   });
 
+  it("with 4 bits go in whole numbers up to 2 rows, in blocks that suit the matrix", async () => {
+    const kernels: string[] = [];
+    for (const [rows, columns, outs] of [[1, 4096, 4096], [2, 4096, 4608], [1, 16384, 4096], [2, 16384, 4096], [2, 20480, 4096], [4, 4096, 32768], [4, 4096, 4096]] as const) {
+      const [launch = ""] = await launchesOf({ rows, columns, outs, dtype: "q4_g128" });
+      kernels.push(launch.split(" ")[0] ?? "");
+      expect(launch).toContain("overlap");
+    }
+    const whole = ["2", "2_even", "2_long", "2_long", "2_even", "4"].map((name) => `linear_whole_q4_g128_bf16_${name}`);
+    expect(kernels).toEqual([...whole, "linear_stream_q4_g128_bf16_4_long"]);
+  });
+
+  it("take norms and additions along for few rows of 4 bits, and nothing else", async () => {
+    const backend = fake.open();
+    const { fused } = backend.neural;
+    const [fourBit, plain] = [backend.neural.allocateWeight(4096, 4096, "q4_g128"), backend.neural.allocateWeight(4096, 4096, "bf16")];
+    expect([1, 2, 3].map((rows) => fused?.suits(fourBit, rows))).toEqual([true, true, false]);
+    expect(fused?.suits(plain, 1)).toBe(false);
+    expect(fused?.suits(backend.neural.allocateWeight(40, 4096, "q4_g128"), 1)).toBe(false);
+    const [x, out] = [backend.allocate("bf16", [3, 4096]), backend.allocate("bf16", [3, 4096])];
+    expect(() => fused?.addLinear({ x, weight: fourBit, out, scale: 1 })).toThrow(/addLinear: no kernel takes 3 rows with a q4_g128 weight \[4096, 4096\]\. Ask suits first/);
+    await backend.close();
+  });
+
   it("are split or tiled on Hopper, in clusters", async () => {
     const [split = ""] = await launchesOf({ rows: 64, outs: 1024 });
     expect(split).toMatch(/^linear_split_bf16_64 \[\d+ 1 1\] .* cluster [248]$/);
