@@ -139,7 +139,7 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
   const int lane = place.lane, group = uniform(place.group);
   const uint32_t bars = base + S::barrier_offset, qfull = queries_full<S>(bars);
   const uint32_t mine[2] = {1u << (16 + place.token[0]), 1u << (16 + place.token[1])};  // membership bits of the rows
-  const uint32_t warps = uniform(mine[0] | mine[1]);                                     // and of all of the warp's
+  const uint32_t of_warp = uniform(mine[0] | mine[1]);                                   // and of all of the warp's
   uint32_t done = 0, query_phase = 0;
   auto arrive = [&](uint32_t bar) {
     if (lane == 0) barrier_arrive(bar);
@@ -194,7 +194,7 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
     };
     // Logits become weights; returns whether the outputs must be scaled.
     auto use_logits = [&](float (&s)[32], uint32_t (&weights)[16], uint32_t entry) {
-      if (!(entry & warps)) {
+      if (!(entry & of_warp)) {
 #pragma unroll
         for (int i = 0; i < 16; i++) weights[i] = 0;
         return false;
