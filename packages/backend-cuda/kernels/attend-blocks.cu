@@ -2,7 +2,7 @@
 //
 // A tile walks the union of its tokens' blocks in the order that union-blocks.cu gives: a warpgroup multiplies only the
 // blocks that one of its own tokens selected, and a warp takes no part in the softmax of a block that its token did not
-// select. Keys and values have rings of their own, since values are needed a step later.
+// select. Keys and values have rings of their own, since values are needed later.
 #include "attend-tile.cuh"
 
 namespace {
@@ -10,7 +10,9 @@ namespace {
 template <int GROUP, int DIM>
 struct Shape {
   static constexpr int tokens = kTileRows / GROUP;
-  static constexpr int key_stages = 6, value_stages = 6;  // equal: items go through both rings in step
+  static constexpr int key_stages = 6, value_stages = 6;
+  static constexpr int stages = key_stages;
+  static_assert(key_stages == value_stages, "items go through both rings in step");
   static constexpr int tile_bytes = kBlock * DIM * 2;      // keys or values of a block: [halves][64][64]
   static constexpr int query_bytes = kTileRows * DIM * 2;
   static constexpr int keys_offset = query_bytes;
@@ -26,22 +28,23 @@ struct Shape {
   static constexpr int shared_bytes = count_offset + 16 + 1024;
 };
 
-// Barrier addresses of the ring buffers that item `n` (counted over all tiles) goes through.
+// Place in both rings of item `number`, counted over all tiles.
 template <typename S>
 struct Item {
-  uint32_t number;
-  __device__ __forceinline__ uint32_t key_stage() const { return number % S::key_stages; }
-  __device__ __forceinline__ uint32_t key_phase() const { return number / S::key_stages % 2; }
-  __device__ __forceinline__ uint32_t value_stage() const { return number % S::value_stages; }
-  __device__ __forceinline__ uint32_t value_phase() const { return number / S::value_stages % 2; }
-  __device__ __forceinline__ uint32_t keys_full(uint32_t bars) const { return bars + 8 * key_stage(); }
-  __device__ __forceinline__ uint32_t keys_empty(uint32_t bars) const { return bars + 8 * (S::key_stages + key_stage()); }
-  __device__ __forceinline__ uint32_t values_full(uint32_t bars) const {
-    return bars + 8 * (2 * S::key_stages + value_stage());
+  uint32_t number, stage, phase;
+  __device__ __forceinline__ explicit Item(uint32_t n) : number(n), stage(n % S::stages), phase(n / S::stages % 2) {}
+  __device__ __forceinline__ void step(uint32_t items) {  // fewer than a lap
+    number += items;
+    stage += items;
+    if (stage >= S::stages) {
+      stage -= S::stages;
+      phase ^= 1;
+    }
   }
-  __device__ __forceinline__ uint32_t values_empty(uint32_t bars) const {
-    return bars + 8 * (2 * S::key_stages + S::value_stages + value_stage());
-  }
+  __device__ __forceinline__ uint32_t keys_full(uint32_t bars) const { return bars + 8 * stage; }
+  __device__ __forceinline__ uint32_t keys_empty(uint32_t bars) const { return bars + 8 * (S::stages + stage); }
+  __device__ __forceinline__ uint32_t values_full(uint32_t bars) const { return bars + 8 * (2 * S::stages + stage); }
+  __device__ __forceinline__ uint32_t values_empty(uint32_t bars) const { return bars + 8 * (3 * S::stages + stage); }
 };
 
 __device__ __forceinline__ volatile uint32_t& word_at(const char* shared, int offset, uint32_t index) {
@@ -60,9 +63,13 @@ __device__ __forceinline__ uint32_t read_tag(const char* shared, int offset, uin
   return value;
 }
 
+// What all lanes hold, as a value that the compiler knows to be the same in all of them: it then leaves addresses, operand
+// descriptors and branches to the uniform datapath, where they cost a warp's own instructions nothing.
+__device__ __forceinline__ uint32_t uniform(uint32_t x) { return __reduce_or_sync(0xFFFFFFFFu, x); }
+
 template <typename S>
 __device__ __forceinline__ uint32_t queries_full(uint32_t bars) {
-  return bars + 8 * (2 * S::key_stages + 2 * S::value_stages);
+  return bars + 8 * (4 * S::stages);
 }
 
 template <int GROUP, int DIM>
@@ -73,7 +80,8 @@ __device__ __forceinline__ void load_blocks(const AttendArgs& a, const CUtensorM
   constexpr uint32_t kHalf = (1u << (S::tokens / 2)) - 1;
   const int lane = threadIdx.x % 32;
   const uint32_t bars = base + S::barrier_offset, qfull = queries_full<S>(bars);
-  uint32_t done = 0, query_phase = 0;
+  Item<S> item(0);
+  uint32_t query_phase = 0;
   for (int index = blockIdx.x; index < tiles; index += gridDim.x) {
     AttendTile t;
     if (!find_attend_tile<S::tokens>(a, index, tiles_per_sequence, t)) continue;
@@ -98,29 +106,28 @@ __device__ __forceinline__ void load_blocks(const AttendArgs& a, const CUtensorM
       const int row = __shfl_sync(0xFFFFFFFFu, rows, i % 32);
       // The half that does not want the block never looks at it: its arrivals are made here.
       const bool shared_by_both = (entry >> 16 & kHalf) != 0 && (entry >> 16 & ~kHalf) != 0;
-      const Item<S> item = {done + i};
-      barrier_wait(item.keys_empty(bars), item.key_phase() ^ 1);
+      barrier_wait(item.keys_empty(bars), item.phase ^ 1);
       if (lane == 0) {
         if (!shared_by_both) barrier_arrive(item.keys_empty(bars), 4);
-        word_at(shared, S::entry_offset, item.key_stage()) = entry;
-        set_tag(shared, S::key_tag_offset, item.key_stage(), item.number);
+        word_at(shared, S::entry_offset, item.stage) = entry;
+        set_tag(shared, S::key_tag_offset, item.stage, item.number);
         barrier_arrive_expect(item.keys_full(bars), S::tile_bytes);
         for (int half = 0; half < DIM / 64; half++)
-          copy_tile_2d(base + S::keys_offset + item.key_stage() * S::tile_bytes + half * kBlock * 128, keys,
+          copy_tile_2d(base + S::keys_offset + item.stage * S::tile_bytes + half * kBlock * 128, keys,
                        item.keys_full(bars), 64 * half, row);
       }
-      barrier_wait(item.values_empty(bars), item.value_phase() ^ 1);
+      barrier_wait(item.values_empty(bars), item.phase ^ 1);
       if (lane == 0) {
         if (!shared_by_both) barrier_arrive(item.values_empty(bars), 4);
-        set_tag(shared, S::value_tag_offset, item.value_stage(), item.number);
+        set_tag(shared, S::value_tag_offset, item.stage, item.number);
         barrier_arrive_expect(item.values_full(bars), S::tile_bytes);
         for (int half = 0; half < DIM / 64; half++)
-          copy_tile_2d(base + S::values_offset + item.value_stage() * S::tile_bytes + half * kBlock * 128, values,
+          copy_tile_2d(base + S::values_offset + item.stage * S::tile_bytes + half * kBlock * 128, values,
                        item.values_full(bars), 64 * half, row);
       }
       __syncwarp();
+      item.step(1);
     }
-    done += counts.x;
   }
 }
 
@@ -129,9 +136,10 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
                                              const char* shared) {
   using S = Shape<GROUP, DIM>;
   const TilePlace<GROUP> place;
-  const int lane = place.lane;
+  const int lane = place.lane, group = uniform(place.group);
   const uint32_t bars = base + S::barrier_offset, qfull = queries_full<S>(bars);
   const uint32_t mine[2] = {1u << (16 + place.token[0]), 1u << (16 + place.token[1])};  // membership bits of the rows
+  const uint32_t of_warp = uniform(mine[0] | mine[1]);                                   // and of all of the warp's
   uint32_t done = 0, query_phase = 0;
   auto arrive = [&](uint32_t bar) {
     if (lane == 0) barrier_arrive(bar);
@@ -144,35 +152,32 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
     // What the lane that frees a buffer has read itself needs no further ordering: it reads for its warp.
     int4 counts = {};
     if (lane == 0) counts = *reinterpret_cast<const int4*>(shared + S::count_offset);
-    counts.x = __shfl_sync(0xFFFFFFFFu, counts.x, 0);
-    counts.y = __shfl_sync(0xFFFFFFFFu, counts.y, 0);
-    counts.z = __shfl_sync(0xFFFFFFFFu, counts.z, 0);
-    counts.w = __shfl_sync(0xFFFFFFFFu, counts.w, 0);
-    uint32_t q[DIM / 4];
-#pragma unroll
-    for (int k = 0; k < DIM / 16; k++) {
-      const int r = 16 * place.warp + lane % 16, chunk = 2 * (k % 4) + lane / 16;
-      const uint32_t address = base + place.group * 64 * 128 + (k / 4) * kTileRows * 128 + r * 128 + ((chunk ^ (r % 8)) << 4);
-      asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
-                   : "=r"(q[4 * k]), "=r"(q[4 * k + 1]), "=r"(q[4 * k + 2]), "=r"(q[4 * k + 3])
-                   : "r"(address)
-                   : "memory");
-    }
-    __syncwarp();
-    arrive(qfull + 8);
+    counts = make_int4(uniform(counts.x), uniform(counts.y), uniform(counts.z), uniform(counts.w));
     RowState state;
-    float o[DIM / 2], s[32];
-    uint32_t p[16];
+    float o[DIM / 2], s[2][32];
+    uint32_t q[DIM / 4], p[2][16];
 #pragma unroll
     for (int i = 0; i < DIM / 2; i++) o[i] = 0.f;
 
-    const int own = counts.y + (place.group == 0 ? counts.z : counts.w), paired = min(counts.z, counts.w);
-    auto item_at = [&](int n) {  // the warpgroup's n-th block
+    const int own = counts.y + (group == 0 ? counts.z : counts.w), paired = min(counts.z, counts.w);
+    auto gap = [&](int n) {  // items from the warpgroup's n-th block to its next one
       const int m = n - counts.y;
-      return Item<S>{done + (m < 0 ? n : counts.y + (m < paired ? 2 * m + place.group : m + paired))};
+      if (m == -1) return paired > 0 ? 1 + group : 1;
+      return m < 0 || m >= paired ? 1 : m == paired - 1 ? 2 - group : 2;
     };
-    auto multiply_keys = [&](const Item<S>& item) {
-      const uint64_t tile = tile_descriptor(base + S::keys_offset + item.key_stage() * S::tile_bytes);
+    auto load_query_registers = [&] {
+#pragma unroll
+      for (int k = 0; k < DIM / 16; k++) {
+        const int r = 16 * place.warp + lane % 16, chunk = 2 * (k % 4) + lane / 16;
+        const uint32_t address = base + place.group * 64 * 128 + (k / 4) * kTileRows * 128 + r * 128 + ((chunk ^ (r % 8)) << 4);
+        asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                     : "=r"(q[4 * k]), "=r"(q[4 * k + 1]), "=r"(q[4 * k + 2]), "=r"(q[4 * k + 3])
+                     : "r"(address)
+                     : "memory");
+      }
+    };
+    auto multiply_keys = [&](float (&s)[32], const Item<S>& item) {
+      const uint64_t tile = tile_descriptor(base + S::keys_offset + item.stage * S::tile_bytes);
       wgmma_rs_fresh<T>(s, q[0], q[1], q[2], q[3], tile);
 #pragma unroll
       for (int k = 1; k < DIM / 16; k++)
@@ -180,18 +185,18 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
                            advance(tile, (k / 4) * kBlock * 128 + (k % 4) * 32), 1);
       wgmma_commit();
     };
-    auto multiply_values = [&](const Item<S>& item) {
-      const uint64_t tile = tile_descriptor(base + S::values_offset + item.value_stage() * S::tile_bytes, kBlock * 128);
+    auto multiply_values = [&](const uint32_t (&p)[16], const Item<S>& item) {
+      const uint64_t tile = tile_descriptor(base + S::values_offset + item.stage * S::tile_bytes, kBlock * 128);
 #pragma unroll
       for (int k = 0; k < 4; k++)
         wgmma_rs<T, true>(o, p[4 * k], p[4 * k + 1], p[4 * k + 2], p[4 * k + 3], advance(tile, k * 2048), 1);
       wgmma_commit();
     };
     // Logits become weights; returns whether the outputs must be scaled.
-    auto use_logits = [&](uint32_t entry) {
-      if (!__any_sync(0xFFFFFFFFu, (entry & (mine[0] | mine[1])) != 0)) {
+    auto use_logits = [&](float (&s)[32], uint32_t (&weights)[16], uint32_t entry) {
+      if (!(entry & of_warp)) {
 #pragma unroll
-        for (int i = 0; i < 32; i++) s[i] = 0.f;
+        for (int i = 0; i < 16; i++) weights[i] = 0;
         return false;
       }
       if (GROUP < 16) {
@@ -201,72 +206,82 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
       }
       const int first_key = (entry & 0xFFFF) * kBlock;
       if (first_key + kBlock - 1 > t.position + place.token[0]) mask_late(s, first_key, t.position, place.token);
-      float high[2] = {-CUDART_INF_F, -CUDART_INF_F};
-      largest(s, high);
-      const bool rescale = state.raise(high, a.scale_log2);
-      state.weigh(s, a.scale_log2);
-      return rescale;
-    };
-    auto finish_step = [&](bool rescale) {
-      if (rescale) scale_rows(o, state.factor);
-#pragma unroll
-      for (int i = 0; i < 16; i++) p[i] = pack<T>(s[2 * i], s[2 * i + 1]);
-      pin(o);
-      pin(p);
+      return state.weigh_packed<T>(s, weights, a.scale_log2);
     };
     // Items whose buffers' last item the warpgroup has waited for, too: parity is enough to tell them.
-    const uint32_t followed_from = done + S::key_stages, followed_to = done + counts.y;
-    auto await = [&](const Item<S>& item, uint32_t bar, uint32_t phase, int tag_offset, uint32_t stage) {
+    const uint32_t followed_from = done + S::stages, followed_to = done + counts.y;
+    auto await = [&](const Item<S>& item, uint32_t bar, int tag_offset) {
       if (item.number < followed_from || item.number >= followed_to)
-        while (read_tag(shared, tag_offset, stage) != item.number) {
+        while (uniform(read_tag(shared, tag_offset, item.stage)) != item.number) {
         }
-      barrier_wait(bar, phase);
+      barrier_wait(bar, item.phase);
     };
-    auto await_keys = [&](const Item<S>& item) {
-      await(item, item.keys_full(bars), item.key_phase(), S::key_tag_offset, item.key_stage());
+    auto await_keys = [&](const Item<S>& item) { await(item, item.keys_full(bars), S::key_tag_offset); };
+    auto await_values = [&](const Item<S>& item) { await(item, item.values_full(bars), S::value_tag_offset); };
+    auto entry_of = [&](const Item<S>& item) {
       uint32_t entry = 0;
-      if (lane == 0) entry = word_at(shared, S::entry_offset, item.key_stage());
+      if (lane == 0) entry = word_at(shared, S::entry_offset, item.stage);
       return __shfl_sync(0xFFFFFFFFu, entry, 0);
     };
-    auto await_values = [&](const Item<S>& item) {
-      await(item, item.values_full(bars), item.value_phase(), S::value_tag_offset, item.value_stage());
-    };
 
-    // A block's weights wait in p for its values while the next one's logits are computed.
+    // While a block's logits become weights, the next block's logits are computed and the values of the one before are added
+    // up. No product is left out, which would serialise them: the first block's values are added once with weights of 0, and
+    // past the last block its logits are computed again and not looked at.
     if (own > 0) {
-      Item<S> item = item_at(0);
-      uint32_t entry = await_keys(item);
+      Item<S> next(done + (counts.y == 0 && paired > 0 ? group : 0)), before = next;
+      await_keys(next);
+      load_query_registers();
       wgmma_fence();
-      multiply_keys(item);
+      multiply_keys(s[0], next);
+      uint32_t entry = entry_of(next);
+#pragma unroll
+      for (int i = 0; i < 16; i++) p[1][i] = 0;
       wgmma_wait<0>();
-      pin(s);
-      arrive(item.keys_empty(bars));
-      use_logits(entry);
-      finish_step(false);
-      for (int n = 1; n < own; n++) {
-        const Item<S> next = item_at(n);
-        entry = await_keys(next);
+      pin(s[0]);
+      pin(p[1]);
+      if (own > 1) arrive(next.keys_empty(bars));
+      // Not before a product has used them: arriving does not wait for loads to registers that are under way.
+      arrive(qfull + 8);
+      auto step = [&](float (&now)[32], float (&later)[32], uint32_t (&weights)[16], uint32_t (&waiting)[16], int n) {
+        const Item<S> current = next;
+        const uint32_t current_entry = entry;
+        const bool more = n + 1 < own;
+        if (more) {
+          next.step(gap(n));
+          await_keys(next);
+        }
+        await_values(before);
         wgmma_fence();
-        multiply_keys(next);
-        await_values(item);
+        multiply_keys(later, next);
+        multiply_values(waiting, before);
+        entry = more ? entry_of(next) : 0;
+        const bool rescale = use_logits(now, weights, current_entry);
+        wgmma_wait<0>();
+        pin(later);
+        pin(o);
+        if (n + 2 < own) arrive(next.keys_empty(bars));
+        if (n > 0) arrive(before.values_empty(bars));
+        if (rescale) scale_rows(o, state.factor);
+        pin(o);
+        pin(weights);
+        before = current;
+      };
+      int n = 0;
+      for (; n < own; n += 2) {
+        step(s[0], s[1], p[0], p[1], n);
+        step(s[1], s[0], p[1], p[0], n + 1);
+      }
+      if (n == own) {  // otherwise the last step had no block of its own and added these values
+        await_values(before);
         wgmma_fence();
-        multiply_values(item);
-        wgmma_wait<1>();
-        pin(s);
-        arrive(next.keys_empty(bars));
-        const bool rescale = use_logits(entry);
+        multiply_values(p[1], before);
         wgmma_wait<0>();
         pin(o);
-        arrive(item.values_empty(bars));
-        finish_step(rescale);
-        item = next;
+        arrive(before.values_empty(bars));
       }
-      await_values(item);
-      wgmma_fence();
-      multiply_values(item);
-      wgmma_wait<0>();
-      pin(o);
-      arrive(item.values_empty(bars));
+      arrive(next.keys_empty(bars));
+    } else {
+      arrive(qfull + 8);
     }
     done += counts.x;
     store_rows<T, GROUP, DIM>(o, state, a, t, place);
@@ -281,15 +296,12 @@ __device__ __forceinline__ void attend(const AttendArgs& a, const CUtensorMap* q
   char* shared = raw + (1024 - shared_address(raw) % 1024) % 1024;
   const uint32_t base = shared_address(shared), bars = base + S::barrier_offset;
   if (threadIdx.x == 0) {
-    for (int i = 0; i < S::key_stages; i++) {
-      const Item<S> item = {static_cast<uint32_t>(i)};
+    for (int i = 0; i < S::stages; i++) {
+      const Item<S> item(i);
       word_at(shared, S::key_tag_offset, i) = 0xFFFFFFFFu;
+      word_at(shared, S::value_tag_offset, i) = 0xFFFFFFFFu;
       barrier_init(item.keys_full(bars), 1);
       barrier_init(item.keys_empty(bars), 8);
-    }
-    for (int i = 0; i < S::value_stages; i++) {
-      const Item<S> item = {static_cast<uint32_t>(i)};
-      word_at(shared, S::value_tag_offset, i) = 0xFFFFFFFFu;
       barrier_init(item.values_full(bars), 1);
       barrier_init(item.values_empty(bars), 8);
     }

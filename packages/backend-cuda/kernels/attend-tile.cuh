@@ -50,8 +50,14 @@ struct TilePlace {
   int token[2] = {row / GROUP, (row + 8) / GROUP};
 };
 
+template <int N>
+__device__ __forceinline__ void largest(const float (&s)[N], float (&high)[2]) {
+#pragma unroll
+  for (int i = 0; i < N; i++) high[(i / 2) % 2] = fmaxf(high[(i / 2) % 2], s[i]);
+}
+
 // Softmax state of a thread's two rows, in units of raw logits. `factor` is what the outputs must be multiplied by when
-// the last call of `raise` returned true.
+// the last call of `raise` or `weigh_packed` returned true.
 struct RowState {
   float top[2] = {-1e30f, -1e30f};  // finite, so that differences never are NaN
   float sum[2] = {0.f, 0.f};
@@ -60,21 +66,30 @@ struct RowState {
   // Takes the largest logits of a step (a thread's own) into account. The maximum is left alone while weights stay below
   // 2^8, so most steps rescale nothing.
   __device__ __forceinline__ bool raise(float (&high)[2], float scale) {
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-      high[h] = fmaxf(high[h], __shfl_xor_sync(0xFFFFFFFFu, high[h], 1));
-      high[h] = fmaxf(high[h], __shfl_xor_sync(0xFFFFFFFFu, high[h], 2));
-    }
+    of_rows(high);
     const bool grow = (high[0] - top[0]) * scale > 8.f || (high[1] - top[1]) * scale > 8.f;
     if (!__any_sync(0xFFFFFFFFu, grow)) return false;
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-      high[h] = fmaxf(high[h], top[h]);
-      factor[h] = exp2_fast((top[h] - high[h]) * scale);
-      top[h] = high[h];
-      sum[h] *= factor[h];
-    }
+    raise_to(high, scale);
     return true;
+  }
+
+  // Logits become weights, packed in pairs. What a thread's weights of a row add up to tells whether the maximum is still
+  // good: only past 2^12 is it looked for and the step weighed again.
+  template <typename T, int N>
+  __device__ __forceinline__ bool weigh_packed(const float (&s)[N], uint32_t (&weights)[N / 2], float scale) {
+    float step[2];
+    weigh_step<T>(s, weights, step, scale);
+    const bool grow = __any_sync(0xFFFFFFFFu, step[0] > 4096.f || step[1] > 4096.f);
+    if (grow) {
+      float high[2] = {-CUDART_INF_F, -CUDART_INF_F};
+      largest(s, high);
+      of_rows(high);
+      raise_to(high, scale);
+      weigh_step<T>(s, weights, step, scale);
+    }
+    sum[0] += step[0];
+    sum[1] += step[1];
+    return grow;
   }
 
   // Logits become weights.
@@ -87,13 +102,41 @@ struct RowState {
       sum[(i / 2) % 2] += s[i];
     }
   }
-};
 
-template <int N>
-__device__ __forceinline__ void largest(const float (&s)[N], float (&high)[2]) {
+ private:
+  static __device__ __forceinline__ void of_rows(float (&high)[2]) {
 #pragma unroll
-  for (int i = 0; i < N; i++) high[(i / 2) % 2] = fmaxf(high[(i / 2) % 2], s[i]);
-}
+    for (int h = 0; h < 2; h++) {
+      high[h] = fmaxf(high[h], __shfl_xor_sync(0xFFFFFFFFu, high[h], 1));
+      high[h] = fmaxf(high[h], __shfl_xor_sync(0xFFFFFFFFu, high[h], 2));
+    }
+  }
+
+  __device__ __forceinline__ void raise_to(float (&high)[2], float scale) {
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+      high[h] = fmaxf(high[h], top[h]);
+      factor[h] = exp2_fast((top[h] - high[h]) * scale);
+      top[h] = high[h];
+      sum[h] *= factor[h];
+    }
+  }
+
+  template <typename T, int N>
+  __device__ __forceinline__ void weigh_step(const float (&s)[N], uint32_t (&weights)[N / 2], float (&step)[2],
+                                             float scale) const {
+    const float shift[2] = {top[0] * scale, top[1] * scale};
+    step[0] = step[1] = 0.f;
+#pragma unroll
+    for (int i = 0; i < N; i += 2) {
+      const int h = (i / 2) % 2;
+      const float low = exp2_fast(fmaf(s[i], scale, -shift[h])), high = exp2_fast(fmaf(s[i + 1], scale, -shift[h]));
+      step[h] += low;
+      step[h] += high;
+      weights[i / 2] = pack<T>(low, high);
+    }
+  }
+};
 
 // Hides keys after the row's own position; `first_key` is the position of the step's first.
 template <int N>
