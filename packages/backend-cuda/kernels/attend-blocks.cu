@@ -160,10 +160,9 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
     for (int i = 0; i < DIM / 2; i++) o[i] = 0.f;
 
     const int own = counts.y + (group == 0 ? counts.z : counts.w), paired = min(counts.z, counts.w);
-    auto gap = [&](int n) {  // items from the warpgroup's n-th block to its next one
+    auto item_at = [&](int n) {  // the warpgroup's n-th block
       const int m = n - counts.y;
-      if (m == -1) return paired > 0 ? 1 + group : 1;
-      return m < 0 || m >= paired ? 1 : m == paired - 1 ? 2 - group : 2;
+      return Item<S>(done + (m < 0 ? n : counts.y + (m < paired ? 2 * m + group : m + paired)));
     };
     auto load_query_registers = [&] {
 #pragma unroll
@@ -225,53 +224,31 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
     };
 
     // While a block's logits become weights, the next block's logits are computed and the values of the one before are added
-    // up. No product is left out, which would serialise them: the first block's values are added once with weights of 0, and
-    // past the last block its logits are computed again and not looked at.
+    // up. Steps come in pairs, so one or two blocks are taken first. No product is left out, which would serialise them: past
+    // the last block its logits are computed again and not looked at.
     if (own > 0) {
-      Item<S> next(done + (counts.y == 0 && paired > 0 ? group : 0)), before = next;
-      await_keys(next);
+      Item<S> next = item_at(0), before = next;
+      uint32_t entry = 0;
       load_query_registers();
-      wgmma_fence();
-      multiply_keys(s[0], next);
-      uint32_t entry = entry_of(next);
-#pragma unroll
-      for (int i = 0; i < 16; i++) p[1][i] = 0;
-      wgmma_wait<0>();
-      pin(s[0]);
-      pin(p[1]);
-      if (own > 1) arrive(next.keys_empty(bars));
-      // Not before a product has used them: arriving does not wait for loads to registers that are under way.
-      arrive(qfull + 8);
-      auto step = [&](float (&now)[32], float (&later)[32], uint32_t (&weights)[16], uint32_t (&waiting)[16], int n) {
-        const Item<S> current = next;
-        const uint32_t current_entry = entry;
-        const bool more = n + 1 < own;
-        if (more) {
-          next.step(gap(n));
-          await_keys(next);
-        }
-        await_values(before);
+      auto weigh_alone = [&](int n) {
+        before = item_at(n);
+        await_keys(before);
         wgmma_fence();
-        multiply_keys(later, next);
-        multiply_values(waiting, before);
-        entry = more ? entry_of(next) : 0;
-        const bool rescale = use_logits(now, weights, current_entry);
+        multiply_keys(s[0], before);
+        entry = entry_of(before);
         wgmma_wait<0>();
-        pin(later);
-        pin(o);
-        if (n + 2 < own) arrive(next.keys_empty(bars));
-        if (n > 0) arrive(before.values_empty(bars));
+        pin(s[0]);
+        if (n + 1 < own) arrive(before.keys_empty(bars));
+        // Not before a product has used them: arriving does not wait for loads to registers that are under way.
+        if (n == 0) arrive(qfull + 8);
+        const bool rescale = use_logits(s[0], p[1], entry);
         if (rescale) scale_rows(o, state.factor);
         pin(o);
-        pin(weights);
-        before = current;
+        pin(p[1]);
       };
       int n = 0;
-      for (; n < own; n += 2) {
-        step(s[0], s[1], p[0], p[1], n);
-        step(s[1], s[0], p[1], p[0], n + 1);
-      }
-      if (n == own) {  // otherwise the last step had no block of its own and added these values
+      for (; n < 1 - own % 2; n++) {
+        weigh_alone(n);
         await_values(before);
         wgmma_fence();
         multiply_values(p[1], before);
@@ -279,6 +256,52 @@ __device__ __forceinline__ void attend_tiles(const AttendArgs& a, int tiles, int
         pin(o);
         arrive(before.values_empty(bars));
       }
+      weigh_alone(n);
+      next = before;
+      n++;
+      if (n < own) {
+        next = item_at(n);
+        await_keys(next);
+        entry = entry_of(next);
+      }
+      wgmma_fence();
+      multiply_keys(s[0], next);
+      wgmma_wait<0>();
+      pin(s[0]);
+      if (n + 1 < own) arrive(next.keys_empty(bars));
+      auto step = [&](float (&now)[32], float (&later)[32], uint32_t (&weights)[16], uint32_t (&waiting)[16], int n) {
+        const Item<S> current = next;
+        const uint32_t current_entry = entry;
+        if (n + 1 < own) {
+          next = item_at(n + 1);
+          await_keys(next);
+          entry = entry_of(next);
+        }
+        await_values(before);
+        wgmma_fence();
+        multiply_keys(later, next);
+        multiply_values(waiting, before);
+        const bool rescale = use_logits(now, weights, current_entry);
+        wgmma_wait<0>();
+        pin(later);
+        pin(o);
+        if (n + 2 < own) arrive(next.keys_empty(bars));
+        arrive(before.values_empty(bars));
+        if (rescale) scale_rows(o, state.factor);
+        pin(o);
+        pin(weights);
+        before = current;
+      };
+      for (; n < own; n += 2) {
+        step(s[0], s[1], p[0], p[1], n);
+        step(s[1], s[0], p[1], p[0], n + 1);
+      }
+      await_values(before);
+      wgmma_fence();
+      multiply_values(p[1], before);
+      wgmma_wait<0>();
+      pin(o);
+      arrive(before.values_empty(bars));
       arrive(next.keys_empty(bars));
     } else {
       arrive(qfull + 8);
