@@ -37,6 +37,7 @@ export function figuresTable(models: readonly ModelFigures[], torch: TorchLoop |
     row("prefill 128k, bf16, sparse with recorded selections over our dense", over(dense, named("bf16")?.recorded?.seconds), "x", "more", 2.1, 2.5),
     row("prefill 128k, bf16, sparse", prefill("sparse", 128 * K)?.tokensPerSecond, "tokens/s", "more", 25_000, 31_000),
     row("decode at 128k, 4 bits, sparse", decode("w4", "sparse", 128 * K), "ms", "less", 2.6, 1.9),
+    row("decode at 128k, 4 bits, sparse with recorded selections", decode("w4-recorded", "sparse", 128 * K), "ms", "less", 2.6, 1.9),
     row("decode at 128k, 4 bits, sparse over our dense", gain(128 * K), "x", "more", 1.35, 1.55),
     row("decode at 256k, 4 bits, sparse over our dense", gain(256 * K), "x", "more", 1.9, 2.3),
     row("decode at 512k, 4 bits, sparse over our dense", gain(512 * K), "x", "more", 2.9, 3.7),

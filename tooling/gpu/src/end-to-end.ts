@@ -18,7 +18,7 @@ import { syntheticModel } from "../../../apps/bench/src/e2e/synthetic-model.ts";
 import { shapeNamed } from "../../../apps/bench/src/shapes.ts";
 import { figuresTable } from "./end-to-end-table.ts";
 import type { Row } from "./end-to-end-table.ts";
-import { TappedBackend, asTensor, embeddedSelections, overlap, readSelection } from "./selections.ts";
+import { TappedBackend, asTensor, embeddedSelections, lastRow, overlap, readSelection } from "./selections.ts";
 import type { Overlap, Selection } from "./selections.ts";
 
 export type Attention = "sparse" | "dense";
@@ -82,6 +82,8 @@ interface Plan {
   readonly recorded?: number;
   /** Lengths at which tokens are generated, dense and sparse; the longest prompt is read sparsely. */
   readonly decode: readonly number[];
+  /** The only length where tokens are generated, with the embedded model's selections. */
+  readonly recordedDecode?: number;
   /** Lengths whose time is told op by op. */
   readonly shares: readonly number[];
 }
@@ -90,6 +92,8 @@ const K = 1024;
 const plans: Readonly<Record<string, Plan>> = {
   bf16: { name: "bf16", bits: 16, prefill: [128 * K, 32 * K], recorded: 128 * K, decode: [8 * K, 128 * K], shares: [32 * K, 128 * K] },
   w4: { name: "w4", bits: 4, prefill: [32 * K, 128 * K], decode: [8 * K, 32 * K, 128 * K, 256 * K, 512 * K], shares: [32 * K, 128 * K] },
+  // A model of its own: its recorded step reads other selections.
+  "w4-recorded": { name: "w4-recorded", bits: 4, prefill: [], decode: [], recordedDecode: 128 * K, shares: [] },
   "w4-q8": { name: "w4-q8", bits: 4, kvCache: "q8", prefill: [32 * K], decode: [32 * K, 128 * K], shares: [] },
 };
 
@@ -101,7 +105,7 @@ const RECORDED_LAYERS = 6;
 const IDS = 4096;
 
 export async function endToEnd(): Promise<{ report: unknown; ok: boolean }> {
-  const asked = (process.env["MODELS"] ?? "torch,bf16,w4,w4-q8").split(",");
+  const asked = (process.env["MODELS"] ?? "torch,bf16,w4,w4-recorded,w4-q8").split(",");
   const torch = asked.includes("torch") ? await torchLoop() : undefined;
   const models: ModelFigures[] = [];
   for (const name of asked) {
@@ -118,7 +122,8 @@ export async function endToEnd(): Promise<{ report: unknown; ok: boolean }> {
 async function measure({ name, bits, kvCache, ...plan }: Plan): Promise<ModelFigures> {
   const limit = Number(process.env["MOST_TOKENS"] ?? Infinity);
   const lengths = { prefill: plan.prefill.filter((n) => n <= limit), decode: plan.decode.filter((n) => n <= limit), shares: plan.shares.filter((n) => n <= limit) };
-  const longest = Math.max(...lengths.prefill, ...lengths.decode);
+  const { recorded: recordedTokens, recordedDecode: decodeTokens } = plan;
+  const longest = Math.max(...lengths.prefill, ...lengths.decode, decodeTokens ?? 0);
   const contextLength = longest + DECODED + 8;
   const backend = await cudaBackend();
   const tap = new TappedBackend(backend);
@@ -133,11 +138,11 @@ async function measure({ name, bits, kvCache, ...plan }: Plan): Promise<ModelFig
   const bytes = { ...planned, used: backend.memory().used };
   console.log(`${name}: loaded in ${loadSeconds.toFixed(1)} s`, JSON.stringify(bytes));
   const ids = promptOf(longest);
-  for (const attention of ["dense", "sparse"] as const) await run(model, ids.slice(0, 8 * K), { attention, maxTokens: 8 });
+  // Shorter texts have not the blocks that were recorded.
+  if (decodeTokens === undefined) for (const attention of ["dense", "sparse"] as const) await run(model, ids.slice(0, 8 * K), { attention, maxTokens: 8 });
   const prefill = await prefillTimes(model, ids, lengths.prefill);
-  const { recorded: recordedTokens } = plan;
   const recorded = recordedTokens !== undefined && recordedTokens <= limit ? await recordedPrefill(model, backend, tap, ids.slice(0, recordedTokens)) : undefined;
-  const decode = await decodeTimes(model, ids, lengths.decode);
+  const decode = decodeTokens === undefined ? await decodeTimes(model, ids, lengths.decode) : [await recordedDecode(model, backend, tap, ids)];
   const shares = await timeShares(model, ids, lengths.shares);
   await model.close();
   await backend.close();
@@ -193,6 +198,24 @@ async function recordedPrefill(model: Model, backend: CudaBackend, tap: TappedBa
   };
   console.log(JSON.stringify({ recorded: result }));
   return result;
+}
+
+/** Tokens whose attention reads what the embedded model selected for the last token of a text as long. */
+async function recordedDecode(model: Model, backend: CudaBackend, tap: TappedBackend, ids: readonly number[]): Promise<Decode> {
+  const { sparse, kvHeads, layers } = model.config;
+  if (sparse === undefined) throw new Error("The model has no sparse config.");
+  const recorded = (await embeddedSelections(backend, ids.length, sparse, RECORDED_LAYERS)).at(-1)?.map(lastRow) ?? [];
+  const groups = Array.from({ length: Math.floor(RECORDED_LAYERS / kvHeads) }, (_, group) => group * kvHeads);
+  const tensors = groups.map((first) => asTensor(backend, recorded.slice(first, first + kvHeads)));
+  let calls = 0;
+  tap.rowReplacement = () => tensors[(calls++ % layers) % tensors.length];
+  const { tokenSeconds } = await run(model, ids, { attention: "sparse", maxTokens: DECODED });
+  tap.rowReplacement = undefined;
+  for (const tensor of tensors) tensor.release();
+  const { p50 = NaN, p90 = NaN } = tokenSeconds ?? {};
+  const times: Decode = { attention: "sparse", cached: ids.length, milliseconds: 1000 * p50, p90: 1000 * p90 };
+  console.log(JSON.stringify({ ...times, calls }));
+  return times;
 }
 
 async function decodeTimes(model: Model, ids: readonly number[], lengths: readonly number[]): Promise<Decode[]> {

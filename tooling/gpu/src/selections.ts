@@ -28,6 +28,8 @@ export class TappedBackend {
   onSelect: ((indices: DeviceTensor, rows: number) => void) | undefined;
   /** What attention reads instead. */
   replacement: ((rows: number) => DeviceTensor | undefined) | undefined;
+  /** The same for single rows; a recorded step keeps what it was given. */
+  rowReplacement: (() => DeviceTensor | undefined) | undefined;
 
   constructor(plain: CudaBackend) {
     const many = (rows: number): boolean => rows >= Math.max(...TILES);
@@ -43,7 +45,8 @@ export class TappedBackend {
       attention: {
         ...plain.attention,
         attendBlocks: (args) => {
-          const blockIndices = (many(args.batch.rows) ? this.replacement?.(args.batch.rows) : undefined) ?? args.blockIndices;
+          const { rows } = args.batch;
+          const blockIndices = (many(rows) ? this.replacement?.(rows) : rows === 1 ? this.rowReplacement?.() : undefined) ?? args.blockIndices;
           plain.attention.attendBlocks({ ...args, blockIndices });
         },
       },
@@ -79,6 +82,13 @@ export async function readSelection(backend: CudaBackend, indices: DeviceTensor,
     blocks.set(all.subarray(head * capacity * budget, (head * capacity + rows) * budget), head * rows * budget);
   }
   return { kvHeads, rows, budget, blocks };
+}
+
+/** What the last row of a chunk selected. */
+export function lastRow({ kvHeads, rows, budget, blocks }: Selection): Selection {
+  const own = new Int32Array(kvHeads * budget);
+  for (let head = 0; head < kvHeads; head++) own.set(blocks.subarray((head * rows + rows - 1) * budget, (head + 1) * rows * budget), head * budget);
+  return { kvHeads, rows: 1, budget, blocks: own };
 }
 
 /** A tensor for a model with as many KV heads as there are selections of one head. */
