@@ -53,7 +53,8 @@ export function isPackedPart(name: string): boolean {
 
 /**
  * The weights of a packed checkpoint as matrices `[out, in]` named `….weight`: q4_g128, or q8_0 where groups are smaller
- * than its. What is not packed stays as it is. At most one packed matrix is in memory, while its rows are read.
+ * than its. What is not packed stays as it is. Rows of a packed matrix are cut from all of it: read in order, it is read
+ * once, and in memory from its first rows to its last.
  *
  * Names, types and shapes are checked here, from headers alone; `verify` reads what only contents show.
  * @param expected what the model has: it tells how fused matrices are cut, and which biases are not its own (zeros that
@@ -67,7 +68,13 @@ export function packedWeights(source: WeightSource, config: PackedConfig, expect
   const parts = modules.flatMap((module) => partsOf(source, layout, module));
   const emptyBiases = modules.map(({ name }) => `${name}.bias`).filter((bias) => source.names.includes(bias) && !expected.has(bias));
   const hidden = new Set([...parts, ...emptyBiases]);
-  let current: { readonly module: PackedModule; readonly matrix: PackedMatrix } | undefined;
+  let current: { readonly module: PackedModule; readonly matrix: Promise<PackedMatrix> } | undefined;
+  const matrixOf = (module: PackedModule): Promise<PackedMatrix> => {
+    if (current?.module === module) return current.matrix;
+    const matrix = readMatrix(source, config, layout, module);
+    current = { module, matrix };
+    return matrix;
+  };
   return {
     names: [...weights.keys(), ...source.names.filter((name) => !hidden.has(name))],
     info(name) {
@@ -75,17 +82,12 @@ export function packedWeights(source: WeightSource, config: PackedConfig, expect
       if (weight === undefined) return source.info(name);
       return { dtype: weight.module.dtype, shape: [weight.rows, weight.module.shape.columns] };
     },
-    async readRows(name, from, to) {
+    async readRows(name, from, to, into) {
       const weight = weights.get(name);
-      if (weight === undefined) return source.readRows(name, from, to);
-      const { module } = weight;
-      if (current?.module !== module) {
-        current = undefined;
-        current = { module, matrix: await readMatrix(source, config, layout, module) };
-      }
-      const { matrix } = current;
-      if (weight.from + to >= module.shape.rows) current = undefined;
-      return packedRows(matrix, weight.from + from, weight.from + to);
+      if (weight === undefined) return source.readRows(name, from, to, into);
+      const matrix = matrixOf(weight.module);
+      if (weight.from + to >= weight.module.shape.rows) current = undefined;
+      return packedRows(await matrix, weight.from + from, weight.from + to);
     },
     async verify(signal) {
       for (const module of modules) {
