@@ -13,6 +13,8 @@ import type { LinearPlan, MatrixPlan, WeightPlan } from "./weight-plan.ts";
  * host memory, or four rows where these are longer.
  */
 const PIECE_BYTES = 4 * 2 ** 20;
+/** Rows of a piece are a multiple of this where so many fit: heads of GGUF files and tiles of packed layouts stay whole. */
+const PIECE_ROWS = 128;
 
 /** A weight and the columns `[from, to)` of the activation that its output goes to. */
 export interface LinearPart {
@@ -205,7 +207,8 @@ class Loader {
   #pieces(name: string): Piece[] {
     const { dtype, shape } = this.context.source.info(name);
     const [rows = 0, columns = 0] = shape;
-    const step = Math.max(1, Math.floor(PIECE_BYTES / rowBytes(dtype, columns)));
+    const most = Math.max(1, Math.floor(PIECE_BYTES / rowBytes(dtype, columns)));
+    const step = most > PIECE_ROWS ? most - (most % PIECE_ROWS) : most;
     return Array.from({ length: Math.ceil(rows / step) }, (_, i) => {
       const from = i * step;
       const to = Math.min(rows, from + step);
