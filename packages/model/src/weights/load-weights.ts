@@ -10,7 +10,7 @@ import type { LinearPlan, MatrixPlan, WeightPlan } from "./weight-plan.ts";
 
 /**
  * Stored bytes read at a time, in whole rows: enough for full disk speed. With what is read ahead (`readAhead`), 16 MiB of
- * host memory, or four rows where these are longer.
+ * host memory, or four rows where these are longer; and the matrices that rows are cut from where these are packed.
  */
 const PIECE_BYTES = 4 * 2 ** 20;
 /** Rows of a piece are a multiple of this where so many fit: heads of GGUF files and tiles of packed layouts stay whole. */
@@ -115,9 +115,10 @@ class Loader {
 
   /** Takes every step that was asked for. */
   async run(): Promise<void> {
-    const { source, signal, onBytes } = this.context;
+    const { backend, source, signal, onBytes } = this.context;
+    const memory = backend.uploadMemory?.bind(backend);
     let done = 0;
-    for await (const { piece, data } of readAhead(source, this.#steps, signal)) {
+    for await (const { piece, data } of readAhead(source, this.#steps, { signal, memory })) {
       const { dtype, shape } = source.info(piece.name);
       assertFinite(piece.name, dtype, data, shape.at(-1) ?? 0, piece.from);
       done += data.length;

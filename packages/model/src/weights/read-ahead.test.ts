@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers/promises";
 import { random } from "@infllm/tensor";
+import type { UploadMemory } from "@infllm/tensor";
 import { describe, expect, it } from "vitest";
 import { PIECES_IN_MEMORY, readAhead } from "./read-ahead.ts";
 import type { Piece } from "./read-ahead.ts";
@@ -80,6 +81,70 @@ describe("pieces that are read ahead", () => {
   });
 });
 
+describe("memory that is fetched from later", () => {
+  /** Memory whose content is fetched in the order of `use`, some turns later. */
+  function late(problem?: Error) {
+    const turns = random(8);
+    const events: string[] = [];
+    const copies: Uint8Array[] = [];
+    let line = Promise.resolve();
+    let made = 0;
+    const inUse = new Map<ArrayBufferLike, Promise<void>>();
+    const memory = (bytes: number): UploadMemory => {
+      const own = new Uint8Array(bytes);
+      const name = String(made++);
+      return {
+        bytes: own,
+        async fetched() {
+          await inUse.get(own.buffer);
+          if (problem !== undefined && inUse.has(own.buffer)) throw problem;
+        },
+        release: () => void events.push(`release ${name}`),
+      };
+    };
+    const use = (data: Uint8Array): void => {
+      const wait = turns.below(4);
+      line = line.then(async () => {
+        for (let i = 0; i < wait; i++) await setImmediate();
+        copies.push(data.slice());
+      });
+      inUse.set(data.buffer, line);
+    };
+    return { memory, use, events, copies };
+  }
+
+  it("is not read into before, and is given back when all was fetched", async () => {
+    const { memory, use, events, copies } = late();
+    const { source, begun } = shuffled();
+    for await (const { data } of readAhead(source, pieces, { memory })) use(data);
+    expect(events).toEqual(["release 0", "release 1", "release 2", "release 3"]);
+    expect(copies.map((copy) => [...copy])).toEqual(pieces.map(({ bytes }, i) => new Array(bytes).fill(i)));
+    expect(begun.map(({ piece }) => piece)).toEqual(pieces);
+  });
+
+  it("is given back, too, when the device is lost or grants too little", async () => {
+    const lost = late(new Error("lost"));
+    const { source, running } = shuffled();
+    const loading = (async () => {
+      for await (const { data } of readAhead(source, pieces, { memory: lost.memory })) lost.use(data);
+    })();
+    await expect(loading).rejects.toThrow("lost");
+    expect(lost.events).toHaveLength(PIECES_IN_MEMORY);
+    expect(running()).toBe(0);
+
+    const little = late();
+    let granted = 0;
+    const memory = (bytes: number): UploadMemory => {
+      if (granted++ === 2) throw new Error("no more");
+      return little.memory(bytes);
+    };
+    const none = manual();
+    await expect(readAhead(none.source, pieces, { memory }).next()).rejects.toThrow("no more");
+    expect(little.events).toEqual(["release 0", "release 1"]);
+    expect(none.begun).toHaveLength(0);
+  });
+});
+
 describe("nothing is under way any more, and nothing else is read, when it ends", () => {
   it("with a read that failed: thrown in its turn, though it failed first and another after it", async () => {
     const errors = [new Error("the third"), new Error("the fourth")] as const;
@@ -88,6 +153,7 @@ describe("nothing is under way any more, and nothing else is read, when it ends"
     const loading = (async () => {
       for await (const { piece } of readAhead(source, pieces)) seen.push(piece);
     })();
+    await setImmediate();
     begun[3]?.end();
     begun[2]?.end();
     // Long enough for a rejection that nobody handles to be noticed.
@@ -132,12 +198,13 @@ describe("nothing is under way any more, and nothing else is read, when it ends"
   it("with an abort, before the first read, while one is waited for, or between two", async () => {
     const reason = new Error("enough");
     const none = manual();
-    await expect(readAhead(none.source, pieces, AbortSignal.abort(reason)).next()).rejects.toBe(reason);
+    await expect(readAhead(none.source, pieces, { signal: AbortSignal.abort(reason) }).next()).rejects.toBe(reason);
     expect(none.begun).toHaveLength(0);
 
     const slow = manual();
     const stop = new AbortController();
-    const first = readAhead(slow.source, pieces, stop.signal).next();
+    const first = readAhead(slow.source, pieces, { signal: stop.signal }).next();
+    await setImmediate();
     stop.abort(reason);
     for (const { end } of slow.begun) end();
     await expect(first).rejects.toBe(reason);
@@ -147,7 +214,7 @@ describe("nothing is under way any more, and nothing else is read, when it ends"
     const quick = shuffled();
     const late = new AbortController();
     const loading = (async () => {
-      for await (const { piece } of readAhead(quick.source, pieces, late.signal)) if (piece === pieces[4]) late.abort(reason);
+      for await (const { piece } of readAhead(quick.source, pieces, { signal: late.signal })) if (piece === pieces[4]) late.abort(reason);
     })();
     await expect(loading).rejects.toBe(reason);
     expect(quick.running()).toBe(0);
