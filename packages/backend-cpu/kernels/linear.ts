@@ -9,6 +9,7 @@ import { BF16, F16, F32, widen } from "./half";
 import { matmul } from "./matmul";
 import { halfRow } from "./one-row";
 import { prepareRow, quantizedDot } from "./quantized-row";
+import { interleaveFour } from "./vector";
 
 /** Columns of x a slab covers: a multiple of every quantisation block; the f32 slab is 16 KiB. */
 const K_SLAB: i32 = 512;
@@ -26,13 +27,7 @@ function interleave(rows: usize, count: i32, slab: usize): void {
     let r = rows + half * 4 * stride;
     let to = slab + (half << 4);
     for (let i = 0; i < count; i += 4) {
-      const a = v128.load(r), b = v128.load(r + stride), c = v128.load(r + 2 * stride), d = v128.load(r + 3 * stride);
-      const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
-      const AB = v128.shuffle<i32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
-      v128.store(to, v128.shuffle<i64>(ab, cd, 0, 2));
-      v128.store(to, v128.shuffle<i64>(ab, cd, 1, 3), 32);
-      v128.store(to, v128.shuffle<i64>(AB, CD, 0, 2), 64);
-      v128.store(to, v128.shuffle<i64>(AB, CD, 1, 3), 96);
+      interleaveFour(r, stride, to);
       r += 16;
       to += 128;
     }

@@ -24,6 +24,18 @@
   );
 }
 
+/** Four columns of four rows, 32 bits each, to half of the lines `[column][8]` at `to`. */
+// @ts-ignore: decorator
+@inline export function interleaveFour(rows: usize, stride: usize, to: usize): void {
+  const a = v128.load(rows), b = v128.load(rows + stride), c = v128.load(rows + 2 * stride), d = v128.load(rows + 3 * stride);
+  const ab = v128.shuffle<i32>(a, b, 0, 4, 1, 5), cd = v128.shuffle<i32>(c, d, 0, 4, 1, 5);
+  const AB = v128.shuffle<i32>(a, b, 2, 6, 3, 7), CD = v128.shuffle<i32>(c, d, 2, 6, 3, 7);
+  v128.store(to, v128.shuffle<i64>(ab, cd, 0, 2));
+  v128.store(to, v128.shuffle<i64>(ab, cd, 1, 3), 32);
+  v128.store(to, v128.shuffle<i64>(AB, CD, 0, 2), 64);
+  v128.store(to, v128.shuffle<i64>(AB, CD, 1, 3), 96);
+}
+
 /**
  * 2^x for x in [-126, 127], clamped to it; relative error below 3e-7 (polynomial 1.02e-7, the rest is rounding).
  * Adding 1.5·2^23 leaves round(x) in the low mantissa bits, from where a shift moves it onto the exponent. NaN stays

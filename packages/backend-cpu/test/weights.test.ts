@@ -27,8 +27,8 @@ describe("linear on stored weights, against float64 on the same values", async (
 
   for (const dtype of kinds) {
     const block = dtypeInfo(dtype).blockElements;
-    // Below, at and above one slab of 512 columns; rows that fill no panel, or several tasks.
-    const shapes = block === 1 ? [[1, 1], [9, 7], [40, 512], [13, 1030]] : [[1, block], [29, 2 * block], [14, 512 + block * 5]];
+    // Below, at and above one slab of 512 columns; rows that fill no panel, a panel between parts of others, or several tasks.
+    const shapes = block === 1 ? [[1, 1], [9, 7], [40, 512], [13, 1030], [29, 1037]] : [[1, block], [29, 2 * block], [14, 512 + block * 5]];
     for (const [rows = 0, columns = 0] of shapes) {
       it(`${dtype} [${rows}, ${columns}]`, async () => {
         const bytes = weightBytes(dtype, rows, columns, rows + columns);

@@ -163,6 +163,10 @@ function bindOps(machine: Machine): CudaBackend {
       ownTensor(machine, "write: tensor", tensor).write(data, rowOffset);
       machine.interrupted();
     },
+    uploadMemory(bytes: number) {
+      context.use();
+      return stream.lend(bytes);
+    },
     async read(tensor: DeviceTensor): Promise<HostArray> {
       recorder.useNow("read");
       return ownTensor(machine, "read: tensor", tensor).toHost();
@@ -180,6 +184,8 @@ function bindOps(machine: Machine): CudaBackend {
     async close(): Promise<void> {
       if (closed) return;
       closed = true;
+      const recalled = stream.recall();
+      if (recalled !== undefined) await recalled;
       if (!context.lost) {
         context.use();
         try {

@@ -5,7 +5,7 @@ import { OUT_OF_MEMORY } from "./driver.ts";
 
 export interface Pinned {
   readonly address: number;
-  /** The memory itself: not to be touched after `free`, nor to be handed out. */
+  /** The memory itself: not to be touched after `free`, and handed out only where others are told so. */
   readonly bytes: Uint8Array;
   free(): void;
 }

@@ -1,5 +1,6 @@
 /** The one queue of a backend: copies, launches and captures are done in the order of the calls. */
 import { formatBytes } from "@infllm/tensor";
+import type { UploadMemory } from "@infllm/tensor";
 import type { Context } from "./context.ts";
 import { Downloads, copy2D } from "./downloads.ts";
 import type { Pitched } from "./downloads.ts";
@@ -27,7 +28,17 @@ export class Stream {
     this.#downloads = new Downloads(context, this.#pinned, this.handle);
   }
 
-  /** Copies host memory in; `from` may be changed as soon as this returns. */
+  /** Pinned memory that `write` copies from directly. @throws OutOfMemoryError */
+  lend(bytes: number): UploadMemory {
+    return this.#uploads.lend(bytes);
+  }
+
+  /** Refuses further copies to the device. Resolves when all lent memory came back, undefined where none is; before `release`. */
+  recall(): Promise<unknown> | undefined {
+    return this.#uploads.recall();
+  }
+
+  /** Copies host memory in; `from` may be changed as soon as this returns, unless it is lent. */
   write(to: number, from: ArrayBufferView): void {
     if (from.byteLength > 0) this.#uploads.write(to, from);
   }

@@ -1,6 +1,6 @@
 /** What goes between host and GPU in the stream's order: the fake driver makes copies as late as it may. */
 import { BatchState, KvCache } from "@infllm/attention";
-import { DeviceLostError, UsageError, random } from "@infllm/tensor";
+import { DeviceLostError, OutOfMemoryError, UsageError, random } from "@infllm/tensor";
 import { beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { buildFake, loadFake } from "./fake-driver.ts";
 import type { Fake } from "./fake-driver.ts";
@@ -107,6 +107,56 @@ describe("writes", () => {
     for (const { tensor, values } of written) expect(Buffer.compare(bytes(await backend.read(tensor)), bytes(values))).toBe(0);
     await backend.close();
     expect(fake.live()).toBe(0);
+  });
+});
+
+describe("memory that is lent to read files into", () => {
+  it("is fetched from where it lies, later, and may change again once it was", async () => {
+    const backend = fake.open();
+    const weight = backend.neural.allocateWeight(8, 64, "f32");
+    const tensor = backend.allocate("i32", [3]);
+    const lent = backend.uploadMemory?.(4096);
+    if (lent === undefined) throw new Error("no memory to upload from");
+    expect(backend.memory().staging).toBe(4096);
+    await lent.fetched();
+    weight.writeRows(2, lent.bytes.fill(1).subarray(1024, 1024 + 4 * 256));
+    backend.write(tensor, new Int32Array(lent.bytes.buffer, 64, 3));
+    // Not copied on the way, so that what is there when the device fetches counts.
+    expect(backend.memory().staging).toBe(4096);
+    lent.bytes.set([7, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0, 0], 64);
+    fake.slow(3);
+    await lent.fetched();
+    lent.bytes.fill(5);
+    expect(await backend.read(tensor)).toEqual(Int32Array.of(7, 8, 9));
+    lent.release();
+    lent.release();
+    await backend.close();
+    expect(fake.live()).toBe(0);
+  });
+
+  it("is waited for by close, which refuses to copy from it meanwhile", async () => {
+    const backend = fake.open();
+    const tensor = backend.allocate("i32", [4]);
+    const [one, two] = [backend.uploadMemory?.(64), backend.uploadMemory?.(64)];
+    backend.write(tensor, new Int32Array(one?.bytes.buffer ?? new ArrayBuffer(), 0, 4));
+    let closed = false;
+    const closing = backend.close().then(() => (closed = true));
+    expect(() => backend.write(tensor, Int32Array.of(1, 2, 3, 4))).toThrow(/being closed/);
+    expect(() => backend.uploadMemory?.(64)).toThrow(/being closed/);
+    one?.release();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(closed).toBe(false);
+    two?.bytes.fill(3);
+    two?.release();
+    await closing;
+    expect(fake.live()).toBe(0);
+    await expect(async () => backend.uploadMemory?.(64)).rejects.toThrow(UsageError);
+  });
+
+  it("is refused with the reason where the system grants none", () => {
+    const backend = fake.open();
+    fake.fail("cuMemAllocHost_v2", 2);
+    expect(() => backend.uploadMemory?.(64)).toThrow(OutOfMemoryError);
   });
 });
 

@@ -75,18 +75,29 @@ export class Device {
     return this.guarded(values, columns, 12288);
   }
 
-  /** A weight filled by two writes, the later rows first. */
+  /**
+   * A weight filled by two writes, the later rows first: from memory that changes right after, and from memory that the
+   * backend lends, if it does.
+   */
   weight(dtype: WeightDType, rows: number, columns: number, data: Uint8Array): WeightMatrix {
     const weight = this.hold(this.neural.allocateWeight(rows, columns, dtype));
-    const rowBytes = data.length / rows;
-    const half = Math.floor(rows / 2);
-    weight.writeRows(half, data.subarray(half * rowBytes));
-    if (half > 0) weight.writeRows(0, data.subarray(0, half * rowBytes));
+    const half = Math.floor(rows / 2) * (data.length / rows);
+    const later = data.slice(half);
+    weight.writeRows(Math.floor(rows / 2), later);
+    later.fill(255);
+    if (half > 0) weight.writeRows(0, this.#lentCopy(data.subarray(0, half)));
     return weight;
   }
 
   releaseAll(): void {
     for (const resource of this.#held.splice(0).reverse()) resource.release();
+  }
+
+  #lentCopy(data: Uint8Array): Uint8Array {
+    if (this.backend.uploadMemory === undefined) return data;
+    const { bytes } = this.hold(this.backend.uploadMemory(data.length));
+    bytes.set(data);
+    return bytes;
   }
 
   private guarded(values: ArrayLike<number>, columns: number, canary: number): Guarded {

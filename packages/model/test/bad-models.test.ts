@@ -44,8 +44,26 @@ describe("models that cannot be loaded say why", () => {
     const tied = { ...small, config: { ...small.config, tie_word_embeddings: true } };
     await expect(load(tied)).rejects.toThrow(/tied, but lm_head.weight differs/);
     const { shape, values } = small.tensors.get("model.embed_tokens.weight") ?? { shape: [], values: new Float32Array() };
-    const copy = { "lm_head.weight": { dtype: "f32" as const, shape, data: fromF32("f32", values) } };
-    await (await load(tied, { tensors: copy })).close();
+    const copied = (dtype: "f32" | "bf16", change = 0) => {
+      const data = fromF32(dtype, values);
+      data[data.length - 1] = (data.at(-1) ?? 0) ^ change;
+      return { dtype, shape, data };
+    };
+    await (await load(tied, { tensors: { "lm_head.weight": copied("f32") } })).close();
+    await expect(load(tied, { tensors: { "lm_head.weight": copied("f32", 1) } })).rejects.toThrow(/tied, but lm_head.weight differs/);
+    await expect(load(tied, { tensors: { "lm_head.weight": copied("bf16") } })).rejects.toThrow(/tied, but lm_head.weight differs/);
+  });
+
+  it("tied embeddings beside an output matrix whose very last byte differs, where 16-bit numbers leave half a word", async () => {
+    const odd = randomModel("llama", { vocab_size: 261, hidden_size: 33, head_dim: 16, tie_word_embeddings: true });
+    const table = odd.tensors.get("model.embed_tokens.weight") ?? { shape: [], values: new Float32Array() };
+    for (const change of [0, 1]) {
+      const data = fromF32("bf16", table.values);
+      data[data.length - 1] = (data.at(-1) ?? 0) ^ change;
+      const loading = load(odd, { dtype: "bf16", tensors: { "lm_head.weight": { dtype: "bf16", shape: table.shape, data } } });
+      if (change === 0) await (await loading).close();
+      else await expect(loading).rejects.toThrow(/tied, but lm_head.weight differs/);
+    }
   });
 
   for (const dtype of ["f32", "f16", "bf16"] as const) {

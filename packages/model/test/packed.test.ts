@@ -67,6 +67,16 @@ describe("packed weights are, to the bit, the float16 numbers that their kernels
       first += rows;
     }
     expect(reads.filter((name) => name.endsWith("qweight"))).toHaveLength(1);
+
+    // All at once, as rows are read ahead.
+    const whole = await source.readRows("expected", 0, 256);
+    const ahead = parts.map(async ([part, rows]) => {
+      const name = `model.layers.0.self_attn.${part}_proj.weight`;
+      const halves = await Promise.all([weights.readRows(name, 0, 16), weights.readRows(name, 16, rows)]);
+      return halves.map((half) => [...fromF32("f16", toF32("q4_g128", half, (half.length / 68) * 128))]).flat();
+    });
+    expect((await Promise.all(ahead)).flat()).toEqual([...whole]);
+    expect(reads.filter((name) => name.endsWith("qweight"))).toHaveLength(2);
     expect(() => packedWeights(repacked, config, new Map([...expected].slice(1)))).toThrow(/holds 256 rows, but the config gives .* 96 together/);
   });
 });

@@ -74,8 +74,20 @@ export interface WeightMatrix {
   readonly columns: number;
   readonly dtype: WeightDType;
   readonly bytes: number;
-  /** Stores whole rows of little-endian `dtype` data from row `from` on. Rows may come in any order and amount. */
+  /**
+   * Stores whole rows of little-endian `dtype` data from row `from` on. Rows may come in any order and amount. `data` may be
+   * changed afterwards, unless it lies in `UploadMemory`.
+   */
   writeRows(from: number, data: Uint8Array): void;
+  release(): void;
+}
+
+/** Host memory that a device fetches from by itself. */
+export interface UploadMemory {
+  readonly bytes: Uint8Array;
+  /** Resolves when all that was written from it has been fetched: only then may `bytes` change. @throws DeviceLostError */
+  fetched(): Promise<void>;
+  /** To be called when all was fetched, or the device lost; `bytes` must not be touched any more. */
   release(): void;
 }
 
@@ -97,6 +109,11 @@ export interface Backend {
   allocate(dtype: DType, shape: readonly number[]): DeviceTensor;
   /** Copies host data (the dtype's own bits: f16 and bf16 as `Uint16Array`) in. Ordered with the ops around it. */
   write(tensor: DeviceTensor, data: HostArray, rowOffset?: number): void;
+  /**
+   * Memory to read files into: `write` and `writeRows` do not copy what lies in it, but let the device fetch it later. Absent
+   * where a backend copies anyway. @throws OutOfMemoryError
+   */
+  uploadMemory?(bytes: number): UploadMemory;
   /** Waits for all ops before it and copies out, in the dtype's own bits. */
   read(tensor: DeviceTensor): Promise<HostArray>;
   /** Records the ops that `step` enqueues, without promising to run them; `run()` enqueues them. */

@@ -6,8 +6,15 @@ export interface ByteSource {
   readonly name: string;
   /** Bytes in total. */
   readonly size: number;
-  /** Bytes `[from, to)`, exactly; the caller may keep but not change them. @throws FormatError past the end */
-  read(from: number, to: number): Promise<Uint8Array>;
+  /**
+   * Bytes `[from, to)`, exactly; the caller may keep but not change them.
+   *
+   * With `into`, memory of the caller's, they may be put at its start: `readMemory` says when. A source that has its bytes
+   * elsewhere leaves `into` alone, so only the result tells where they are. They are valid as long as `into` is left
+   * alone, too, and no read may share `into` with another that has not ended.
+   * @throws FormatError past the end
+   */
+  read(from: number, to: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -18,6 +25,11 @@ export function assertRange(source: Pick<ByteSource, "name" | "size">, from: num
     `${source.name}: bytes ${from} to ${to} were asked for, but it has ${source.size}. ` +
       `The file is truncated or its header lies; fetch it again.`,
   );
+}
+
+/** Memory for `bytes` bytes that are read: the start of `into` where that is large enough, else new. */
+export function readMemory(bytes: number, into: Uint8Array | undefined): Uint8Array {
+  return into === undefined || into.length < bytes ? new Uint8Array(bytes) : into.subarray(0, bytes);
 }
 
 /** Bytes in memory as a source. Reads are views, not copies. */

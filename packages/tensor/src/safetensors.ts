@@ -12,10 +12,10 @@ export interface SafetensorsFile extends SafetensorsHeader {
   readonly name: string;
   /**
    * Bytes of the rows `[rowFrom, rowTo)` of a tensor, all rows by default, read straight from their place in the
-   * file. Rows run along the last axis: `[2, 3, 4]` has 6 rows.
+   * file. Rows run along the last axis: `[2, 3, 4]` has 6 rows. `into` is memory that they may come in: see `ByteSource`.
    * @throws NotAvailableError (no such tensor), UnsupportedError (a type we cannot read), ShapeError (rows out of range)
    */
-  read(name: string, rowFrom?: number, rowTo?: number): Promise<Uint8Array>;
+  read(name: string, rowFrom?: number, rowTo?: number, into?: Uint8Array): Promise<Uint8Array>;
   /** The whole tensor. */
   tensor(name: string): Promise<HostTensor>;
   /** Closes the source. */
@@ -26,9 +26,9 @@ export interface SafetensorsFile extends SafetensorsHeader {
 export async function openSafetensors(source: ByteSource): Promise<SafetensorsFile> {
   const header = await readSafetensorsHeader(source);
   const entry = (name: string): SafetensorsEntry => findEntry(source.name, header, name);
-  const read = async (name: string, rowFrom?: number, rowTo?: number): Promise<Uint8Array> => {
+  const read = async (name: string, rowFrom?: number, rowTo?: number, into?: Uint8Array): Promise<Uint8Array> => {
     const { from, to } = rowRange(source.name, name, entry(name), rowFrom, rowTo);
-    return source.read(from, to);
+    return source.read(from, to, into);
   };
   return {
     ...header,

@@ -1,7 +1,7 @@
 /** Weights made up on the fly for a stated architecture: right for timing, useless for reading what the model says. */
 import { sparseConfigToHf } from "@infllm/block-selection";
 import { openModelFiles, type ModelFiles } from "@infllm/model";
-import { assertRange, bytesSource, NotAvailableError, type ByteSource } from "@infllm/tensor";
+import { assertRange, bytesSource, NotAvailableError, readMemory, type ByteSource } from "@infllm/tensor";
 import type { ModelShape } from "../shapes.ts";
 
 interface Tensor {
@@ -117,9 +117,9 @@ function safetensors(tensors: readonly Tensor[]): ByteSource {
   const patterns = tensors.map(patternOf);
   return {
     ...source,
-    async read(from, to) {
+    async read(from, to, into) {
       assertRange(source, from, to);
-      const bytes = new Uint8Array(to - from);
+      const bytes = readMemory(to - from, into);
       if (from < head.length) bytes.set(head.subarray(from, Math.min(to, head.length)));
       for (const [index, pattern] of patterns.entries()) {
         const start = head.length + (starts[index] ?? 0);

@@ -54,7 +54,9 @@ export class CpuWeight implements WeightMatrix {
   /** Through a stage inside the WASM memory, in pieces. */
   #pack(first: number, count: number, data: Uint8Array, bytes: number): void {
     const { memory } = this.machine;
-    const perStage = Math.max(1, Math.floor(STAGE / bytes));
+    const most = Math.max(1, Math.floor(STAGE / bytes));
+    // Whole panels, which are packed fastest.
+    const perStage = most > 8 ? most - (most % 8) : most;
     const stage = memory.take("The stage that weights are packed from", Math.min(perStage, Math.max(count, 1)) * bytes);
     try {
       for (let row = 0; row < count; row += perStage) {

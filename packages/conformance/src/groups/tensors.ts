@@ -2,7 +2,7 @@
 import { UsageError } from "@infllm/tensor";
 import { expect } from "vitest";
 import type { Checks } from "../checks.ts";
-import { expectSame } from "../compare.ts";
+import { expectSame, mustBe } from "../compare.ts";
 
 const ramp = (length: number): Float32Array => Float32Array.from({ length }, (_, i) => i + 1);
 
@@ -63,6 +63,25 @@ export function tensorCases(checks: Checks): void {
       expect(part.length === rows && part.every((value, row) => value === values[row * columns + 1000])).toBe(true);
       expectSame("small", await device.read(small), [9, 10]);
     });
+
+    if (checks.backend.uploadMemory !== undefined) {
+      checks.check("data arrives from memory that is lent, which may change once it was fetched", async (device) => {
+        const lent = device.hold(mustBe(device.backend.uploadMemory?.(2 ** 20)));
+        const numbers = new Int32Array(lent.bytes.buffer, lent.bytes.byteOffset, 2 ** 18);
+        const tensors = [0, 1, 2, 3].map((skipped) => device.allocate("i32", [numbers.length - skipped]));
+        for (const [round, tensor] of tensors.entries()) {
+          await lent.fetched();
+          for (let i = 0; i < numbers.length; i++) numbers[i] = Math.imul(i, round + 3);
+          device.backend.write(tensor, numbers.subarray(round));
+        }
+        await lent.fetched();
+        numbers.fill(-1);
+        for (const [round, tensor] of tensors.entries()) {
+          const values = await device.backend.read(tensor);
+          expect(values.every((value, i) => value === Math.imul(i + round, round + 3))).toBe(true);
+        }
+      });
+    }
 
     checks.check("memory use counts tensors", async (device) => {
       const before = device.backend.memory();

@@ -19,10 +19,11 @@ export interface GgufFile extends GgufHeader {
   /** An array of any numeric or bool type, as numbers. */
   numbers(key: string): readonly number[] | undefined;
   /**
-   * Bytes of the rows `[rowFrom, rowTo)` of a tensor, all by default. Rows run along the last axis.
+   * Bytes of the rows `[rowFrom, rowTo)` of a tensor, all by default. Rows run along the last axis. `into` is memory that
+   * they may come in: see `ByteSource`.
    * @throws NotAvailableError (no such tensor), UnsupportedError (a type we cannot read), ShapeError (rows out of range)
    */
-  read(name: string, rowFrom?: number, rowTo?: number): Promise<Uint8Array>;
+  read(name: string, rowFrom?: number, rowTo?: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -33,9 +34,9 @@ export async function openGguf(source: ByteSource): Promise<GgufFile> {
     ...header,
     name: source.name,
     ...metadataAccess(source.name, header),
-    async read(name, rowFrom, rowTo) {
+    async read(name, rowFrom, rowTo, into) {
       const { from, to } = rowRange(source.name, name, findEntry(source.name, header, name), rowFrom, rowTo);
-      return source.read(from, to);
+      return source.read(from, to, into);
     },
     close: () => source.close(),
   };

@@ -32,6 +32,22 @@ describe("files on disk", () => {
     await source.close();
   });
 
+  it("are read into memory of the caller's where it is large enough, several ranges at once", async () => {
+    const source = await fileSource(join(folder, "config.json"));
+    const memory = new Uint8Array(10).fill(9);
+    const [small, large, behind] = await Promise.all([
+      source.read(11, 17, memory.subarray(2)),
+      source.read(0, 22, new Uint8Array(21)),
+      source.read(17, 22, new Uint8Array(5)),
+    ]);
+    expect(small.buffer).toBe(memory.buffer);
+    expect(new TextDecoder().decode(memory.subarray(2, 8))).toBe("config");
+    expect([...memory.subarray(0, 2), ...memory.subarray(8)]).toEqual([9, 9, 9, 9]);
+    expect(new TextDecoder().decode(large)).toBe("content of config.json");
+    expect(new TextDecoder().decode(behind)).toBe(".json");
+    await source.close();
+  });
+
   it("are refused with the reason", async () => {
     await expect(fileSource(join(folder, "nothing"))).rejects.toThrow(/nothing does not exist/);
     await expect(fileSource(join(folder, "sub"))).rejects.toThrow(NotAvailableError);

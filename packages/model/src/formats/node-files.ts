@@ -1,5 +1,5 @@
 /** Files on disk. Node's modules are imported when used, so that bundles for browsers carry none of them. */
-import { FormatError, NotAvailableError, assertRange } from "@infllm/tensor";
+import { FormatError, NotAvailableError, assertRange, readMemory } from "@infllm/tensor";
 import type { ByteSource } from "@infllm/tensor";
 import type { ModelFiles } from "./model-files.ts";
 
@@ -42,9 +42,9 @@ export async function fileSource(path: string): Promise<ByteSource> {
   return {
     name: path,
     size,
-    async read(from, to) {
+    async read(from, to, into) {
       assertRange({ name: path, size }, from, to);
-      const bytes = new Uint8Array(to - from);
+      const bytes = readMemory(to - from, into);
       for (let done = 0; done < bytes.length; ) {
         const { bytesRead } = await handle.read(bytes, done, bytes.length - done, from + done).catch(fail);
         if (bytesRead === 0) {

@@ -10,8 +10,11 @@ export interface WeightSource {
   readonly names: readonly string[];
   /** Shapes are row-major, outermost axis first. @throws NotAvailableError (no such tensor), UnsupportedError (unreadable type) */
   info(name: string): { readonly dtype: DType; readonly shape: readonly number[] };
-  /** Bytes of the rows `[from, to)`; rows run along the last axis, so a vector is one row. */
-  readRows(name: string, from: number, to: number): Promise<Uint8Array>;
+  /**
+   * Bytes of the rows `[from, to)`; rows run along the last axis, so a vector is one row. `into` is memory that they may
+   * come in: see `ByteSource`. Several reads may be under way at once.
+   */
+  readRows(name: string, from: number, to: number, into?: Uint8Array): Promise<Uint8Array>;
   /** Checks what headers do not show, before memory is taken. @throws FormatError, UnsupportedError */
   verify?(signal?: AbortSignal): Promise<void>;
 }
@@ -30,7 +33,7 @@ interface TensorFile {
   readonly name: string;
   readonly tensors: ReadonlyMap<string, { readonly dtype: DType; readonly shape: readonly number[]; readonly bytes: number }>;
   readonly unreadable: ReadonlyMap<string, { readonly typeName: string }>;
-  read(name: string, rowFrom?: number, rowTo?: number): Promise<Uint8Array>;
+  read(name: string, rowFrom?: number, rowTo?: number, into?: Uint8Array): Promise<Uint8Array>;
   close(): Promise<void>;
 }
 
@@ -121,7 +124,7 @@ function overFiles(files: readonly TensorFile[]): OpenWeights {
           `Fetch the model in another precision.`,
       );
     },
-    readRows: (name, from, to) => find(name).read(name, from, to),
+    readRows: async (name, from, to, into) => find(name).read(name, from, to, into),
     async close() {
       await Promise.all(files.map((file) => file.close()));
     },

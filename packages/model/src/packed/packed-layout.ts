@@ -23,6 +23,9 @@ export interface RowWords {
   readonly gap: 0 | 1;
 }
 
+/** Words between gaps. */
+export const GAP_WORDS = 16;
+
 /** Words before word `w` of a row. */
 export function wordPlace(w: number, gap: 0 | 1): number {
   return gap === 0 ? w : w + (w >> 4) + 1;
@@ -35,7 +38,11 @@ export interface PackedLayout {
   matrix(quants: readonly number[]): { readonly rows: number; readonly columns: number } | undefined;
   readonly scales: PackedPart;
   /** Absent, or not among the tensors: every zero point is 8. */
-  readonly zeros?: PackedPart & { readonly required: boolean };
+  readonly zeros?: PackedPart & {
+    readonly required: boolean;
+    /** `[groups, rows]`, 0…15, from what is stored. */
+    points(stored: Uint32Array, matrix: PackedShape): Uint8Array;
+  };
   /** i32 `[columns]`: the group of each column. */
   readonly order?: string;
   /** Rows that are stored together: `rowWords` is asked for whole ones. */
@@ -44,8 +51,6 @@ export interface PackedLayout {
   rowWords(quants: Uint32Array, matrix: PackedShape, from: number, to: number, out: RowWords): void;
   /** f16 bits `[groups, rows]` from what is stored. */
   groupScales(stored: Uint16Array, matrix: PackedShape): Uint16Array;
-  /** `[groups, rows]`, 0…15, from what is stored. */
-  groupZeros(stored: Uint32Array, matrix: PackedShape): Uint8Array;
 }
 
 /** Nibbles along the last axis to bytes; nibble i of word w is number `8w + order[i]`. */

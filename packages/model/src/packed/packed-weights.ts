@@ -4,9 +4,10 @@ import { awqLayout } from "./layouts/awq.ts";
 import { compressedLayout } from "./layouts/compressed-tensors.ts";
 import { gptqLayout } from "./layouts/gptq.ts";
 import { marlinLayout } from "./layouts/marlin.ts";
+import { OpenMatrices } from "./open-matrices.ts";
 import type { PackedConfig, PackedMethod } from "./packed-config.ts";
 import type { PackedLayout, PackedPart, PackedShape } from "./packed-layout.ts";
-import { packedDType, packedRows } from "./packed-rows.ts";
+import { packedDType } from "./packed-rows.ts";
 import type { PackedDType, PackedMatrix } from "./packed-rows.ts";
 import { scaleBits } from "./scale-bits.ts";
 
@@ -53,7 +54,7 @@ export function isPackedPart(name: string): boolean {
 
 /**
  * The weights of a packed checkpoint as matrices `[out, in]` named `….weight`: q4_g128, or q8_0 where groups are smaller
- * than its. What is not packed stays as it is. At most one packed matrix is in memory, while its rows are read.
+ * than its. What is not packed stays as it is. Rows of a packed matrix are cut from all of it: see `OpenMatrices`.
  *
  * Names, types and shapes are checked here, from headers alone; `verify` reads what only contents show.
  * @param expected what the model has: it tells how fused matrices are cut, and which biases are not its own (zeros that
@@ -67,7 +68,8 @@ export function packedWeights(source: WeightSource, config: PackedConfig, expect
   const parts = modules.flatMap((module) => partsOf(source, layout, module));
   const emptyBiases = modules.map(({ name }) => `${name}.bias`).filter((bias) => source.names.includes(bias) && !expected.has(bias));
   const hidden = new Set([...parts, ...emptyBiases]);
-  let current: { readonly module: PackedModule; readonly matrix: PackedMatrix } | undefined;
+  const largest = modules.reduce((most, { shape }) => Math.max(most, (shape.rows * shape.columns) / 2), 0);
+  const matrices = new OpenMatrices<PackedModule>(largest, (module, memory) => readMatrix(source, config, layout, module, memory));
   return {
     names: [...weights.keys(), ...source.names.filter((name) => !hidden.has(name))],
     info(name) {
@@ -75,17 +77,10 @@ export function packedWeights(source: WeightSource, config: PackedConfig, expect
       if (weight === undefined) return source.info(name);
       return { dtype: weight.module.dtype, shape: [weight.rows, weight.module.shape.columns] };
     },
-    async readRows(name, from, to) {
+    async readRows(name, from, to, into) {
       const weight = weights.get(name);
-      if (weight === undefined) return source.readRows(name, from, to);
-      const { module } = weight;
-      if (current?.module !== module) {
-        current = undefined;
-        current = { module, matrix: await readMatrix(source, config, layout, module) };
-      }
-      const { matrix } = current;
-      if (weight.from + to >= module.shape.rows) current = undefined;
-      return packedRows(matrix, weight.from + from, weight.from + to);
+      if (weight === undefined) return source.readRows(name, from, to, into);
+      return matrices.rows(weight.module, weight.from + from, weight.from + to, into);
     },
     async verify(signal) {
       for (const module of modules) {
@@ -218,13 +213,13 @@ async function readMatrix(
   config: PackedConfig,
   layout: PackedLayout,
   { shape, dtype, quants, scales, zeros }: PackedModule,
+  memory: Uint8Array,
 ): Promise<PackedMatrix> {
-  const read = async (name: string) => source.readRows(name, 0, source.info(name).shape[0] ?? 0);
+  const read = async (name: string, into?: Uint8Array) => source.readRows(name, 0, source.info(name).shape[0] ?? 0, into);
   const stored = layout.groupScales(scaleBits(scales, source.info(scales).dtype, await read(scales)), shape);
-  const points = layout.groupZeros(zeros === undefined ? new Uint32Array() : words(await read(zeros)), shape);
-  if (zeros === undefined) points.fill(8);
-  else if (config.zeroOffset > 0) for (let i = 0; i < points.length; i++) points[i] = (points[i] as number) + config.zeroOffset;
-  return { layout, shape, dtype, scales: stored, zeros: points, quants: words(await read(quants)) };
+  const points = zeros === undefined ? undefined : layout.zeros?.points(words(await read(zeros)), shape);
+  if (points !== undefined && config.zeroOffset > 0) for (let i = 0; i < points.length; i++) points[i] = (points[i] as number) + config.zeroOffset;
+  return { layout, shape, dtype, scales: stored, zeros: points ?? new Uint8Array(shape.groups * shape.rows).fill(8), quants: words(await read(quants, memory)) };
 }
 
 function words(bytes: Uint8Array): Uint32Array {

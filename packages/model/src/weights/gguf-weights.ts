@@ -12,8 +12,8 @@ export function ggufWeights(source: WeightSource, config: ModelConfig): WeightSo
   return {
     names: [...stored.keys()],
     info: (name) => source.info(nameOf(name)),
-    async readRows(name, from, to) {
-      if (!isReordered(config, name)) return source.readRows(nameOf(name), from, to);
+    async readRows(name, from, to, into) {
+      if (!isReordered(config, name)) return source.readRows(nameOf(name), from, to, into);
       const { dtype, shape } = source.info(nameOf(name));
       const { headDim } = config;
       if (shape.length === 1) {

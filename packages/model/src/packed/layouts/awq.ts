@@ -14,7 +14,12 @@ export const awqLayout: PackedLayout = {
   quants: { names: ["qweight"], shape: ({ rows, columns }) => [columns, rows / 8] },
   matrix: ([columns = 0, words = 0]) => ({ rows: words * 8, columns }),
   scales: { names: ["scales"], shape: ({ groups, rows }) => [groups, rows] },
-  zeros: { names: ["qzeros"], required: true, shape: ({ groups, rows }) => [groups, rows / 8] },
+  zeros: {
+    names: ["qzeros"],
+    required: true,
+    shape: ({ groups, rows }) => [groups, rows / 8],
+    points: (stored) => unpackNibbles(stored, order),
+  },
   rowStep: 8,
   rowWords(quants, { rows, columns }, from, to, { words: out, stride, gap }) {
     const words = rows / 8;
@@ -29,7 +34,6 @@ export const awqLayout: PackedLayout = {
     }
   },
   groupScales: (stored) => stored,
-  groupZeros: (stored) => unpackNibbles(stored, order),
 };
 
 /** Eight words of eight rows each, one a column, to eight words of eight columns each, one a row. */

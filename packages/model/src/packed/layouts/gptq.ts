@@ -13,7 +13,12 @@ export const gptqLayout: PackedLayout = {
   quants: { names: ["qweight"], shape: ({ rows, columns }) => [columns / 8, rows] },
   matrix: ([words = 0, rows = 0]) => ({ rows, columns: words * 8 }),
   scales: { names: ["scales"], shape: ({ groups, rows }) => [groups, rows] },
-  zeros: { names: ["qzeros"], required: true, shape: ({ groups, rows }) => [groups, rows / 8] },
+  zeros: {
+    names: ["qzeros"],
+    required: true,
+    shape: ({ groups, rows }) => [groups, rows / 8],
+    points: (stored) => unpackNibbles(stored, naturalOrder),
+  },
   order: "g_idx",
   rowStep: 1,
   rowWords(quants, { rows, columns }, from, to, { words: out, stride, gap }) {
@@ -32,5 +37,4 @@ export const gptqLayout: PackedLayout = {
     }
   },
   groupScales: (stored) => stored,
-  groupZeros: (stored) => unpackNibbles(stored, naturalOrder),
 };

@@ -25,7 +25,6 @@ export const marlinLayout: PackedLayout = {
     }
   },
   groupScales,
-  groupZeros: (_, { groups, rows }) => new Uint8Array(groups * rows).fill(8),
 };
 
 /** 128 words to two words (16 columns) of each of 64 rows. */
@@ -33,24 +32,33 @@ function unpackTile(quants: Uint32Array, at: number, out: Uint32Array, to: numbe
   for (let row = 0; row < TILE_ROWS / 2; row++) {
     const sixteen = row >> 3;
     const within = row & 7;
-    let first = 0;
-    let last = 0;
-    let firstBelow = 0;
-    let lastBelow = 0;
-    for (let t = 0; t < 4; t++) {
-      const word = quants[at + (4 * within + t) * 4 + sixteen] as number;
-      const shift = 8 * t;
-      first |= ((word & 15) | ((word >>> 12) & 0xf0)) << shift;
-      last |= (((word >>> 4) & 15) | ((word >>> 16) & 0xf0)) << shift;
-      firstBelow |= (((word >>> 8) & 15) | ((word >>> 20) & 0xf0)) << shift;
-      lastBelow |= (((word >>> 12) & 15) | ((word >>> 24) & 0xf0)) << shift;
-    }
-    const place = to + (sixteen * 16 + within) * stride;
-    out[place] = first;
-    out[place + 1] = last;
-    out[place + 8 * stride] = firstBelow;
-    out[place + 8 * stride + 1] = lastBelow;
+    const source = at + within * 16 + sixteen;
+    unpackFour(quants, source, out, to + (sixteen * 16 + within) * stride, 8 * stride);
   }
+}
+
+/**
+ * The words of four threads to two words of a row and two of the row `below` it: of thread t, nibbles k and k + 4 become byte
+ * t of word k. All words at once: lower and upper halves side by side, then their nibbles, then the bytes of the words.
+ */
+function unpackFour(quants: Uint32Array, source: number, out: Uint32Array, to: number, below: number): void {
+  const a = quants[source] as number;
+  const b = quants[source + 4] as number;
+  const c = quants[source + 8] as number;
+  const d = quants[source + 12] as number;
+  const lowAc = (a & 0xffff) | (c << 16);
+  const highAc = (a >>> 16) | (c & 0xffff0000);
+  const lowBd = (b & 0xffff) | (d << 16);
+  const highBd = (b >>> 16) | (d & 0xffff0000);
+  // Bytes: words 0 and 2 of the first thread, then of the other; and words 1 and 3.
+  const evenAc = (lowAc & 0x0f0f0f0f) | ((highAc & 0x0f0f0f0f) << 4);
+  const evenBd = (lowBd & 0x0f0f0f0f) | ((highBd & 0x0f0f0f0f) << 4);
+  const oddAc = ((lowAc >>> 4) & 0x0f0f0f0f) | (highAc & 0xf0f0f0f0);
+  const oddBd = ((lowBd >>> 4) & 0x0f0f0f0f) | (highBd & 0xf0f0f0f0);
+  out[to] = (evenAc & 0xff00ff) | ((evenBd & 0xff00ff) << 8);
+  out[to + 1] = (oddAc & 0xff00ff) | ((oddBd & 0xff00ff) << 8);
+  out[to + below] = ((evenAc >>> 8) & 0xff00ff) | (evenBd & 0xff00ff00);
+  out[to + below + 1] = ((oddAc >>> 8) & 0xff00ff) | (oddBd & 0xff00ff00);
 }
 
 /** Sixty-four scales lie transposed as 8 by 8; with one group a row, each 32 in an order of their own. */
