@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 const TOOLS = ["memcheck", "racecheck"] as const;
 const PROCESSES = 16;
 const RANDOM_CASES = 2;
-const MOST_SECONDS = 220;
+const MOST_SECONDS = 450;
 /** What the sanitizer exits with when it found something; the cases themselves exit with 1. */
 const FOUND = 9;
 
