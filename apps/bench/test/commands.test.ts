@@ -120,6 +120,10 @@ describe("a run", () => {
     const missing = await bench(["longbench", "--results", fresh(), "--tasks", "qasper", "--methods", "full", "--samples", "1", "--data", join(folder, "nothing")]);
     expect(missing.code).toBe(1);
     expect(missing.stderr).toMatch(/nothing.*(https?:\/\/|huggingface)/s);
+    const all = await bench(["longbench", "--results", fresh(), "--samples", "1", "--data", join(folder, "nothing")]);
+    expect(all.code).toBe(1);
+    expect(all.stderr).toMatch(/narrativeqa looks for its data, as 20 other tasks do\. The data is.*Expected: one JSON object a line/);
+    expect(all.stdout).toBe("");
     const data = join(folder, "data");
     await mkdir(data);
     await writeFile(join(data, "qasper.jsonl"), '{"input": 3}\n');

@@ -6,6 +6,7 @@ import { modelIdentity } from "../results/model-identity.ts";
 import type { Figures } from "../results/record.ts";
 import type { Cell } from "../results/run-cells.ts";
 import { runPlan, type Session } from "../session.ts";
+import { requireData } from "../tasks/data/files.ts";
 import type { DataSource, PromptStyle, Task } from "../tasks/task.ts";
 import { methodDefaults, methodModel, usualMethods } from "./fitting.ts";
 import { MethodModels } from "./method-models.ts";
@@ -34,8 +35,9 @@ export interface TasksOptions {
 /** Room for prompts where no lengths are given, unless the model was trained for less. */
 const usualContext = 32_768;
 
-/** @throws BadUsageError for lengths that the model was not trained for */
+/** @throws BadUsageError for lengths that the model was not trained for; NotAvailableError for data that is not there */
 export async function measureTasks(session: Session, suite: string, tasks: readonly Task[], options: TasksOptions): Promise<void> {
+  await requireData(options.data, tasks);
   const description = await inspectModel(options.model, { signal: session.io.interrupts.signal });
   const { lengths } = options;
   requireLengths(lengths ?? [], description.trainedContext);

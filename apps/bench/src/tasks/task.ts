@@ -58,6 +58,19 @@ export type DataSource = { readonly kind: "fixture" } | { readonly kind: "path";
 export const promptStyles = ["benchmark", "tiny"] as const;
 export type PromptStyle = (typeof promptStyles)[number];
 
+/** What a task reads, for messages to people who do not have it yet. */
+export interface DataFile {
+  readonly task: string;
+  /** Names under which the file may lie in a folder of data, the usual one first. */
+  readonly names: readonly string[];
+  /** Name below `fixtures/`. */
+  readonly fixture: string;
+  /** Where to get it: an address or a data set's name. */
+  readonly from: string;
+  /** The fields that every row needs. */
+  readonly fields: string;
+}
+
 export interface TaskOptions {
   readonly tokenizer: TaskTokenizer;
   /** Tokens that the model can hold, prompt and answer together. */
@@ -112,6 +125,8 @@ interface TaskBase<S> {
   readonly title: string;
   /** Wordings that the task has: all have `benchmark`. */
   readonly styles: readonly PromptStyle[];
+  /** Undefined where samples are made up. */
+  readonly reads?: DataFile;
   /** Name of the figure, e.g. `string match (all)`, `F1`, `accuracy`, `pass@1`. */
   readonly metric: string;
   /**

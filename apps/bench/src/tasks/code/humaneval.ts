@@ -1,11 +1,10 @@
 /** HumanEval (arXiv 2107.03374): 164 functions to complete, judged by unit tests; pass@1 of one greedy answer. */
 import { randomUUID } from "node:crypto";
 import { roomForAnswer } from "../checks.ts";
-import type { DataFile } from "../data/files.ts";
 import { readRows, rowSamples } from "../data/row-samples.ts";
 import type { Row } from "../data/row.ts";
 import { meanScore, promptIds } from "../task.ts";
-import type { GenerationSample, GenerationTask, Score, ScoreOptions, TaskPrompt, TaskTokenizer } from "../task.ts";
+import type { DataFile, GenerationSample, GenerationTask, Score, ScoreOptions, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { lastCodeBlock } from "./extract.ts";
 import { runPython } from "./sandbox.ts";
 
@@ -40,6 +39,7 @@ export const humaneval: GenerationTask = {
   title: "Python functions from their descriptions",
   metric: "pass@1",
   styles,
+  reads: file,
   aggregate: meanScore,
   open(options) {
     return rowSamples({ name, styles }, options, () => readRows(file, options.data, problemOf), (problem, _, length) => sampleOf(problem, options.tokenizer, length));

@@ -1,11 +1,10 @@
 /** LiveCodeBench (arXiv 2403.07974), code generation: contest problems, judged by public and hidden tests; pass@1. */
 import { randomUUID } from "node:crypto";
 import { roomForAnswer } from "../checks.ts";
-import type { DataFile } from "../data/files.ts";
 import { readRows, rowSamples } from "../data/row-samples.ts";
 import type { Row } from "../data/row.ts";
 import { meanScore, promptIds } from "../task.ts";
-import type { GenerationSample, GenerationTask, Score, ScoreOptions, TaskPrompt, TaskTokenizer } from "../task.ts";
+import type { DataFile, GenerationSample, GenerationTask, Score, ScoreOptions, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { lastCodeBlock } from "./extract.ts";
 import { testsOf } from "./livecodebench-tests.ts";
 import type { ProblemTests, ProgramTest } from "./livecodebench-tests.ts";
@@ -34,6 +33,7 @@ export const livecodebench: GenerationTask = {
   title: "Contest problems in Python",
   metric: "pass@1",
   styles,
+  reads: file,
   aggregate: meanScore,
   open(options) {
     return rowSamples({ name, styles }, options, () => readRows(file, options.data, checkedRow), (row, _, length) => sampleOf(row, options.tokenizer, length));

@@ -5,20 +5,7 @@ import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
 import { FormatError, NotAvailableError } from "@infllm/tensor";
 import { fixtureFile } from "../../data.ts";
-import type { DataSource } from "../task.ts";
-
-/** What a task reads, for messages to people who do not have it yet. */
-export interface DataFile {
-  readonly task: string;
-  /** Names under which the file may lie in a folder of data, the usual one first. */
-  readonly names: readonly string[];
-  /** Name below `fixtures/`. */
-  readonly fixture: string;
-  /** Where to get it: an address or a data set's name. */
-  readonly from: string;
-  /** The fields that every row needs. */
-  readonly fields: string;
-}
+import type { DataFile, DataSource, Task } from "../task.ts";
 
 export interface DataText {
   readonly text: string;
@@ -53,14 +40,26 @@ export async function findData(file: DataFile, source: DataSource): Promise<stri
   throw new NotAvailableError(`${where}, which ${file.task} reads. ${whatIsNeeded(file)}`);
 }
 
+/**
+ * Says of a path that is not there what the first of these tasks looks for in it, before one after the other says so of itself.
+ * @throws NotAvailableError
+ */
+export async function requireData(source: DataSource, tasks: readonly Task[]): Promise<void> {
+  const [first, ...others] = tasks.flatMap(({ reads }) => (reads === undefined ? [] : [reads]));
+  if (source.kind === "fixture" || first === undefined || (await kindOf(source.path)) !== undefined) return;
+  const more = others.length > 0 ? `, as ${others.length === 1 ? "another task does" : `${others.length} other tasks do`}` : "";
+  throw new NotAvailableError(`There is no file or folder ${source.path}, in which ${first.task} looks for its data${more}. ${whatIsNeeded(first)}`);
+}
+
 async function kindOf(path: string): Promise<"file" | "folder" | undefined> {
   const found = await stat(path).catch(() => undefined);
   if (found === undefined) return undefined;
   return found.isDirectory() ? "folder" : "file";
 }
 
-function whatIsNeeded({ names, from, fields }: DataFile): string {
-  return `The data is ${from}; save it as ${names[0] ?? "a file"}. Expected: ${fields}. This package has a few samples in that form.`;
+function whatIsNeeded({ names: [name = ""], from, fields }: DataFile): string {
+  const where = name.includes(".") ? `save it as ${name}` : "unpack it there";
+  return `The data is ${from}; ${where}. Expected: ${fields}. This package has a few samples in that form.`;
 }
 
 function unpack(bytes: Buffer, path: string): string {

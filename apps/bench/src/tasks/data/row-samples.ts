@@ -1,9 +1,8 @@
 import { ConfigError } from "@infllm/tensor";
 import { checkedLength, requireIndex, requireStyle } from "../checks.ts";
 import { randomFor, shuffled } from "../synthetic/draw.ts";
-import type { DataSource, Samples, Task, TaskOptions } from "../task.ts";
+import type { DataFile, DataSource, Samples, Task, TaskOptions } from "../task.ts";
 import { readData } from "./files.ts";
-import type { DataFile } from "./files.ts";
 import { parseJsonLines } from "./row.ts";
 import type { Row } from "./row.ts";
 

@@ -32,6 +32,7 @@ export function knowledgeTask(task: KnowledgeTask): ChoiceTask {
     title,
     metric: "accuracy",
     styles,
+    reads: files,
     aggregate,
     open(options) {
       const load = async () => {

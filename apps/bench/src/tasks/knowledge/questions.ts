@@ -4,9 +4,8 @@ import { basename, join } from "node:path";
 import { parse } from "csv-parse/sync";
 import { FormatError, NotAvailableError } from "@infllm/tensor";
 import { findData } from "../data/files.ts";
-import type { DataFile } from "../data/files.ts";
 import { parseJsonLines, Row } from "../data/row.ts";
-import type { DataSource } from "../task.ts";
+import type { DataFile, DataSource } from "../task.ts";
 
 export const letters = ["A", "B", "C", "D"] as const;
 

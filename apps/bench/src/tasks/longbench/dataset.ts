@@ -1,10 +1,9 @@
 /** One data set of LongBench (arXiv 2308.14508): rows with a context, a question and answers, one prompt and one metric. */
 import { ShapeError } from "@infllm/tensor";
-import type { DataFile } from "../data/files.ts";
 import { readRows, rowSamples } from "../data/row-samples.ts";
 import type { Row } from "../data/row.ts";
 import { meanScore, promptIds } from "../task.ts";
-import type { GenerationSample, GenerationTask, Score, TaskPrompt, TaskTokenizer } from "../task.ts";
+import type { DataFile, GenerationSample, GenerationTask, Score, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { metrics } from "./metrics/index.ts";
 import type { MetricName } from "./metrics/index.ts";
 
@@ -38,6 +37,7 @@ export function datasetTask(name: string, config: DatasetConfig): GenerationTask
     title: config.title,
     metric: title,
     styles,
+    reads: file,
     aggregate: meanScore,
     open(options) {
       const load = () => readRows(file, options.data, checkedRow);

@@ -1,10 +1,9 @@
 /** Problems with one final answer: the model reasons freely and puts it into `\boxed{}`. */
 import { roomForAnswer } from "../checks.ts";
-import type { DataFile } from "../data/files.ts";
 import { readRows, rowSamples } from "../data/row-samples.ts";
 import type { Row } from "../data/row.ts";
 import { meanScore, promptIds } from "../task.ts";
-import type { Facts, GenerationSample, GenerationTask, Score, TaskPrompt, TaskTokenizer } from "../task.ts";
+import type { DataFile, Facts, GenerationSample, GenerationTask, Score, TaskPrompt, TaskTokenizer } from "../task.ts";
 import { lastBoxed } from "./boxed.ts";
 import { sameAnswer } from "./same-answer.ts";
 
@@ -36,6 +35,7 @@ export function problemTask(task: ProblemTask): GenerationTask {
     title,
     metric: "accuracy of boxed answers",
     styles,
+    reads: file,
     aggregate: meanScore,
     open(options) {
       const load = () => readRows(file, options.data, (row, number) => task.problemOf(row, number));

@@ -1,13 +1,12 @@
 /** RULER's question answering: the documents that answer a question among others of the data set (paper, section 3.4). */
 import type { Random } from "@infllm/tensor";
 import { readData } from "../data/files.ts";
-import type { DataFile } from "../data/files.ts";
 import { chooseRows } from "../data/row-samples.ts";
 import { sample, shuffled } from "../synthetic/draw.ts";
 import { syntheticSamples } from "../synthetic/synthetic.ts";
 import type { Draft } from "../synthetic/synthetic.ts";
 import { meanScore } from "../task.ts";
-import type { GenerationTask } from "../task.ts";
+import type { DataFile, GenerationTask } from "../task.ts";
 import { readHotpot, readSquad } from "./qa-data.ts";
 import type { DocumentSet, Question } from "./qa-data.ts";
 import { matchPart } from "./score.ts";
@@ -41,6 +40,7 @@ function qaTask(file: DataFile, title: string, parse: (text: string, path: strin
     title,
     metric: "string match (part)",
     styles,
+    reads: file,
     aggregate: meanScore,
     score: matchPart,
     /** Without data the fixture is used, and `source` says so. */
